@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * The contract between the BPF programs and the daemon: every structure, enumeration and limit
+ * that both sides use is written here and nowhere else. src/flow/flow-contract.gen.ts is
+ * generated from the BTF of the compiled object, and the loader checks it against the BTF of the
+ * object it loads.
+ *
+ * Integers are in host order (little endian) unless the comment says network order; addresses and
+ * ports are in network order because they only ever travel to the wire. Every time is
+ * CLOCK_BOOTTIME in nanoseconds: it runs on through suspend and knows no clock steps.
+ */
+#ifndef PROCFLOW_FLOW_CONTRACT_H
+#define PROCFLOW_FLOW_CONTRACT_H
+
+#define COMM_LENGTH 16
+#define MAC_LENGTH 6
+#define ADDRESS_LENGTH 16
+
+/* Changed whenever the meaning of something below changes without its layout changing. */
+enum contract {
+	CONTRACT_VERSION = 1,
+};
+
+/* flowDirection (61) as IANA numbers it. */
+enum flow_direction {
+	FLOW_INGRESS = 0,
+	FLOW_EGRESS = 1,
+};
+
+/* How the process of a flow was found, best first; see docs/attribution.md. */
+enum attribution_method {
+	ATTRIBUTION_UNKNOWN = 0,
+	ATTRIBUTION_SOCKET = 1,
+	ATTRIBUTION_SNAPSHOT = 2,
+	ATTRIBUTION_LISTENER = 3,
+	ATTRIBUTION_REVERSE_FLOW = 4,
+	ATTRIBUTION_ICMP_ID = 5,
+	ATTRIBUTION_ICMP_ERROR = 6,
+	ATTRIBUTION_KERNEL = 7,
+	ATTRIBUTION_FORWARDED = 8,
+};
+
+/* flowEndReason (136) as IANA numbers it. */
+enum flow_end_reason {
+	FLOW_END_IDLE_TIMEOUT = 1,
+	FLOW_END_ACTIVE_TIMEOUT = 2,
+	FLOW_END_DETECTED = 3,
+	FLOW_END_FORCED = 4,
+	FLOW_END_LACK_OF_RESOURCES = 5,
+};
+
+enum flow_flag {
+	FLOW_FRAGMENTED = 1, /* a fragment was among the packets */
+	FLOW_ENDED = 2,	     /* a FIN or RST was among the packets */
+	FLOW_LOOPBACK = 4,   /* both ends are on this host: two processes */
+};
+
+/* A process: the thread group, named by its leader. Compared by (pid, start_ns, exec_id). */
+struct process_owner {
+	__u64 start_ns;	 /* start of the leader */
+	__u64 cgroup_id; /* in cgroup v2 */
+	__u32 pid;	 /* thread group id in the initial pid namespace; 0: no process */
+	__u32 uid;	 /* effective, in the initial user namespace */
+	__u32 exec_id;	 /* counts the execs of this pid: another program is another owner */
+	__u8 method;	 /* enum attribution_method */
+	__u8 is_final;	 /* seen using the socket, so that only another user's I/O replaces it */
+	__u8 padding[2];
+	__u8 comm[COMM_LENGTH]; /* NUL padded */
+};
+
+/*
+ * An expired flow as the daemon reads it, from the iterator and from the ring buffer alike.
+ * An IPv4 address fills the first four octets of its field.
+ */
+struct flow_record {
+	__u64 first_ns;
+	__u64 last_ns;
+	__u64 packets; /* as on the wire: the segments of an offloaded packet count each */
+	__u64 octets;  /* IP level, headers of all those segments included */
+	struct process_owner source;	  /* pid 0 where the source is not on this host */
+	struct process_owner destination; /* pid 0 where the destination is not on this host */
+	__u8 source_address[ADDRESS_LENGTH];	  /* network order */
+	__u8 destination_address[ADDRESS_LENGTH]; /* network order */
+	__u32 interface_index;
+	__u16 source_port;	/* network order; 0 for ICMP and for protocols without ports */
+	__u16 destination_port; /* network order; for ICMP type * 256 + code */
+	__u16 icmp_type_code;	/* network order; type * 256 + code, 0 when not ICMP */
+	__u16 icmp_id;		/* network order; identifier of an echo, else 0 */
+	__u16 min_length;	/* IP packet lengths in octets */
+	__u16 max_length;
+	__u16 tcp_flags; /* all packets' flags or-ed: the low 12 bits of octets 13-14 */
+	__u16 vlan_id;	 /* outermost tag, 0 without one */
+	__u16 inner_vlan_id; /* second tag of QinQ, 0 without one */
+	__u8 min_ttl;
+	__u8 max_ttl;
+	__u8 source_mac[MAC_LENGTH];
+	__u8 destination_mac[MAC_LENGTH];
+	__u8 ip_version; /* 4 or 6 */
+	__u8 protocol;
+	__u8 direction; /* enum flow_direction */
+	__u8 tos;	/* of the flow's first packet */
+	__u8 end_reason; /* enum flow_end_reason */
+	__u8 flags;	 /* enum flow_flag */
+	__u8 padding[6];
+};
+
+/* Slots of the counters map; each is one __u64 per CPU. */
+enum meter_counter {
+	METERED_PACKETS,	/* wire packets counted to a flow */
+	METERED_OCTETS,		/* their IP-level octets */
+	NON_IP_FRAMES,		/* ARP, LLDP and so on: seen, not metered */
+	MALFORMED_PACKETS,	/* an IP header that is cut short or contradicts itself */
+	FLOWS_CREATED,
+	FLOWS_DELETED,
+	SINGLE_PACKET_RECORDS,	/* sent through the ring buffer because the cache had no place */
+	CACHE_FULL_PACKETS,	/* of these, because the flow cache was full */
+	LOST_PACKETS,		/* not recorded: the ring buffer was full too */
+	LOST_OCTETS,
+	EXPIRY_DEFERRED,	/* records left for the next sweep: a writer was still at work */
+	OWNERS_NOT_STORED,	/* no memory for a socket's owner */
+	FRAGMENTS_UNMATCHED,	/* later fragments whose first one is not known: ports 0 */
+	METER_COUNTERS,		/* how many there are */
+};
+
+/* What a sweep of the flow cache shall expire. One element, written before each sweep. */
+struct expiry_settings {
+	__u64 active_timeout_ns;
+	__u64 idle_timeout_ns;
+	__u64 ended_timeout_ns; /* quiet time after which a FIN or RST ends a flow */
+	__u32 expire_all;	/* 1: every flow, with FLOW_END_FORCED */
+	__u32 padding;
+};
+
+#endif

@@ -1,0 +1,21 @@
+// Flow times are CLOCK_BOOTTIME, which runs through suspend and knows no clock steps; collectors
+// want the time of day. The difference of the two is measured anew for each sweep.
+
+export interface KernelClock {
+  /** CLOCK_BOOTTIME in nanoseconds. */
+  bootNs(): bigint;
+  /** Time of day at CLOCK_BOOTTIME zero, in milliseconds since 1970, with its fraction. */
+  bootEpochMs(): number;
+}
+
+const WORD = 2 ** 32;
+
+/**
+ * Milliseconds since 1970 of a kernel time that stands in a buffer as a little-endian 64-bit
+ * number of nanoseconds. A double holds such a time to 2 ns for 208 days of uptime and to 1 us
+ * for centuries, far finer than the millisecond that is wanted.
+ */
+export function epochMs(bytes: Buffer, offset: number, bootEpochMs: number): number {
+  const ns = bytes.readUInt32LE(offset + 4) * WORD + bytes.readUInt32LE(offset);
+  return Math.floor(bootEpochMs + ns / 1e6);
+}

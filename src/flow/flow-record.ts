@@ -1,0 +1,129 @@
+// One flow record: a view on the bytes that the kernel wrote. No object is made per record or
+// per field; a reader moves one view from record to record.
+import { FLOW_RECORD, PROCESS_OWNER } from './flow-contract.gen.js';
+
+const F = FLOW_RECORD.fields;
+const P = PROCESS_OWNER.fields;
+const WORD = 2 ** 32;
+
+export type FlowSide = 'source' | 'destination';
+
+export class FlowRecord {
+  bytes: Buffer = Buffer.alloc(FLOW_RECORD.size);
+  /** Where the record begins in `bytes`. */
+  offset = 0;
+
+  /** Points this view at a record. */
+  at(bytes: Buffer, offset: number): this {
+    this.bytes = bytes;
+    this.offset = offset;
+    return this;
+  }
+
+  get firstNs(): bigint {
+    return this.bytes.readBigUInt64LE(this.offset + F.first_ns.offset);
+  }
+  get lastNs(): bigint {
+    return this.bytes.readBigUInt64LE(this.offset + F.last_ns.offset);
+  }
+  get packets(): number {
+    return this.#u64(F.packets.offset);
+  }
+  get octets(): number {
+    return this.#u64(F.octets.offset);
+  }
+  get ipVersion(): number {
+    return this.#u8(F.ip_version.offset);
+  }
+  get protocol(): number {
+    return this.#u8(F.protocol.offset);
+  }
+  get direction(): number {
+    return this.#u8(F.direction.offset);
+  }
+  get flags(): number {
+    return this.#u8(F.flags.offset);
+  }
+  get endReason(): number {
+    return this.#u8(F.end_reason.offset);
+  }
+  get tcpFlags(): number {
+    return this.bytes.readUInt16LE(this.offset + F.tcp_flags.offset);
+  }
+  get interfaceIndex(): number {
+    return this.bytes.readUInt32LE(this.offset + F.interface_index.offset);
+  }
+  get sourcePort(): number {
+    return this.bytes.readUInt16BE(this.offset + F.source_port.offset);
+  }
+  get destinationPort(): number {
+    return this.bytes.readUInt16BE(this.offset + F.destination_port.offset);
+  }
+  get icmpTypeCode(): number {
+    return this.bytes.readUInt16BE(this.offset + F.icmp_type_code.offset);
+  }
+  /** The address in text, IPv6 in the form of RFC 5952. */
+  address(side: FlowSide): string {
+    const field = side === 'source' ? F.source_address : F.destination_address;
+    const start = this.offset + field.offset;
+    return this.ipVersion === 4 ? formatIPv4(this.bytes, start) : formatIPv6(this.bytes, start);
+  }
+  /** Whether a process of this host stands at this side of the flow. */
+  hasProcess(side: FlowSide): boolean {
+    return this.pid(side) !== 0;
+  }
+  /** Process id (thread group) in the initial pid namespace; 0 without a process. */
+  pid(side: FlowSide): number {
+    return this.bytes.readUInt32LE(this.#owner(side) + P.pid.offset);
+  }
+  /** Effective user id in the initial user namespace. */
+  uid(side: FlowSide): number {
+    return this.bytes.readUInt32LE(this.#owner(side) + P.uid.offset);
+  }
+  /** Start of the process, CLOCK_BOOTTIME: with the pid its identity. */
+  processStartNs(side: FlowSide): bigint {
+    return this.bytes.readBigUInt64LE(this.#owner(side) + P.start_ns.offset);
+  }
+  /** One of ATTRIBUTION_METHOD. */
+  attributionMethod(side: FlowSide): number {
+    return this.#u8(this.#owner(side) + P.method.offset - this.offset);
+  }
+  /** The process name as the kernel has it, unsanitised: up to 15 octets, decoded as UTF-8. */
+  comm(side: FlowSide): string {
+    const start = this.#owner(side) + P.comm.offset;
+    let end = start;
+    while (end < start + P.comm.size && this.bytes[end] !== 0) end++;
+    return this.bytes.toString('utf8', start, end);
+  }
+
+  #owner(side: FlowSide): number {
+    return this.offset + (side === 'source' ? F.source.offset : F.destination.offset);
+  }
+  #u8(field: number): number {
+    return this.bytes.readUInt8(this.offset + field);
+  }
+  /** Exact up to 2^53, which no counter of a flow reaches. */
+  #u64(field: number): number {
+    const at = this.offset + field;
+    return this.bytes.readUInt32LE(at + 4) * WORD + this.bytes.readUInt32LE(at);
+  }
+}
+
+function formatIPv4(bytes: Buffer, at: number): string {
+  return bytes.subarray(at, at + 4).join('.');
+}
+
+/** RFC 5952: lower case, no leading zeros, the longest run of two or more zero groups as "::". */
+function formatIPv6(bytes: Buffer, at: number): string {
+  const groups: number[] = [];
+  for (let i = 0; i < 16; i += 2) groups.push(bytes.readUInt16BE(at + i));
+  let best = { start: 0, length: 1 };
+  for (let start = 0; start < 8; start++) {
+    let length = 0;
+    while (start + length < 8 && groups[start + length] === 0) length++;
+    if (length > best.length) best = { start, length };
+  }
+  const text = (part: number[]): string => part.map((group) => group.toString(16)).join(':');
+  if (best.length < 2) return text(groups);
+  return `${text(groups.slice(0, best.start))}::${text(groups.slice(best.start + best.length))}`;
+}
