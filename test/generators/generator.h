@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the traffic generators share. Each reports what it did itself, one JSON object a line on
+ * standard output: its pid, its name, what it counted. These are the ground truth of the tests.
+ */
+#ifndef PROCFLOW_GENERATOR_H
+#define PROCFLOW_GENERATOR_H
+
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+union endpoint {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+static inline void fail(const char *operation)
+{
+	fprintf(stderr, "%s: %s\n", operation, strerror(errno));
+	exit(1);
+}
+
+static inline void usage(const char *text)
+{
+	fprintf(stderr, "usage: %s\n", text);
+	exit(2);
+}
+
+static inline long number(const char *text)
+{
+	char *end;
+	long value = strtol(text, &end, 0);
+
+	if (*text == '\0' || *end != '\0') {
+		fprintf(stderr, "not a number: %s\n", text);
+		exit(2);
+	}
+	return value;
+}
+
+static inline union endpoint endpoint(const char *address, long port)
+{
+	union endpoint result = {0};
+
+	if (inet_pton(AF_INET, address, &result.v4.sin_addr) == 1) {
+		result.v4.sin_family = AF_INET;
+		result.v4.sin_port = htons(port);
+	} else if (inet_pton(AF_INET6, address, &result.v6.sin6_addr) == 1) {
+		result.v6.sin6_family = AF_INET6;
+		result.v6.sin6_port = htons(port);
+	} else {
+		fprintf(stderr, "not an address: %s\n", address);
+		exit(2);
+	}
+	return result;
+}
+
+static inline socklen_t endpoint_length(const union endpoint *endpoint)
+{
+	return endpoint->any.sa_family == AF_INET ? sizeof(endpoint->v4) : sizeof(endpoint->v6);
+}
+
+static inline int endpoint_port(const union endpoint *endpoint)
+{
+	return ntohs(endpoint->any.sa_family == AF_INET ? endpoint->v4.sin_port
+							: endpoint->v6.sin6_port);
+}
+
+static inline int local_port(int socket_fd)
+{
+	union endpoint local = {0};
+	socklen_t length = sizeof(local);
+
+	if (getsockname(socket_fd, &local.any, &length) != 0)
+		fail("getsockname");
+	return endpoint_port(&local);
+}
+
+static inline int ip_header_length(int family)
+{
+	return family == AF_INET ? 20 : 40;
+}
+
+static inline int open_socket(int family, int type, int protocol)
+{
+	int socket_fd = socket(family, type, protocol), on = 1;
+
+	if (socket_fd < 0)
+		fail("socket");
+	/* Not for UDP: there it would let the kernel choose a port that another socket has. */
+	if (type == SOCK_STREAM &&
+	    setsockopt(socket_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
+		fail("SO_REUSEADDR");
+	return socket_fd;
+}
+
+/* Binds to a port of every address of the family; 0 leaves the choice to the kernel. */
+static inline void bind_port(int socket_fd, int family, long port)
+{
+	union endpoint local = endpoint(family == AF_INET ? "0.0.0.0" : "::", port);
+
+	if (bind(socket_fd, &local.any, endpoint_length(&local)) != 0)
+		fail("bind");
+}
+
+/* IPv4: eight octets of options; IPv6: hop-by-hop and destination options, eight octets each. */
+static inline int add_ip_options(int socket_fd, int family)
+{
+	static const uint8_t no_operations[8] = {1, 1, 1, 1, 1, 1, 1, 0};
+	static const uint8_t padded[8] = {0, 0, 1 /* PadN */, 4, 0, 0, 0, 0};
+
+	if (family == AF_INET) {
+		if (setsockopt(socket_fd, IPPROTO_IP, IP_OPTIONS, no_operations, 8) != 0)
+			fail("IP_OPTIONS");
+		return 8;
+	}
+	if (setsockopt(socket_fd, IPPROTO_IPV6, IPV6_HOPOPTS, padded, 8) != 0 ||
+	    setsockopt(socket_fd, IPPROTO_IPV6, IPV6_DSTOPTS, padded, 8) != 0)
+		fail("IPV6_HOPOPTS, IPV6_DSTOPTS");
+	return 16;
+}
+
+/* One line: who reports, then the members that `format` gives, each beginning with a comma. */
+static inline void report(const char *event, const char *format, ...)
+{
+	char comm[17] = "", members[512];
+	va_list arguments;
+
+	prctl(PR_GET_NAME, comm);
+	va_start(arguments, format);
+	vsnprintf(members, sizeof(members), format, arguments);
+	va_end(arguments);
+	printf("{\"event\":\"%s\",\"pid\":%d,\"comm\":\"%s\"%s}\n", event, getpid(), comm, members);
+	fflush(stdout);
+}
+
+/* Waits for a line, or the end, of standard input: the test says when to go on. */
+static inline void wait_for_word(void)
+{
+	char byte;
+
+	while (read(STDIN_FILENO, &byte, 1) == 1 && byte != '\n')
+		;
+}
+
+#endif
