@@ -1,0 +1,120 @@
+# procflow: everything that is done with this checkout. `make` alone lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+# Debian keeps bpftool and ip where a user's PATH does not look.
+export PATH := $(PATH):/usr/sbin:/sbin
+# tap, prettier and others ask npm for settings; its remarks about them would only distract.
+export npm_config_loglevel := error
+
+CLANG ?= clang
+CLANG_FORMAT ?= clang-format
+CC := gcc
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PATH="$$PATH")
+
+RUN_PACKAGES := clang libbpf-dev libbpf1 bpftool iproute2
+TEST_PACKAGES := $(RUN_PACKAGES) llvm clang-format gcc libc6-dev nfdump tshark tcpdump ethtool \
+	netsniff-ng curl python3
+
+BPF_OBJECT := build/bpf/procflow.bpf.o
+BPF_PARTS := $(patsubst bpf/%.c,build/bpf/%.o,$(wildcard bpf/*.bpf.c))
+BPF_FLAGS := -O2 -g -mcpu=v3 -target bpf -Wall -Werror -I/usr/include/$(shell uname -m)-linux-gnu
+C_SOURCES := $(wildcard bpf/*.[ch]) $(shell find test -name '*.[ch]')
+GENERATORS := $(patsubst test/%.c,build/test/%,$(wildcard test/generators/*.c))
+TS_SOURCES := $(shell find src test scripts bench -name '*.ts')
+
+.PHONY: help install install-run build program run test check lint generate generated-is-fresh \
+	format demo clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: ## what building and testing need: Debian packages and node_modules
+	@scripts/install-packages.sh $(TEST_PACKAGES)
+	@$(MAKE) -s node_modules/.package-lock.json
+
+install-run:
+	@scripts/install-packages.sh $(RUN_PACKAGES)
+	@$(MAKE) -s node_modules/.package-lock.json
+
+node_modules/.package-lock.json: package-lock.json
+	@scripts/check-node.sh
+	@echo 'npm ci: node_modules is missing or older than package-lock.json'
+	@npm ci --no-progress >/dev/null
+	@touch $@
+
+build: program $(GENERATORS) ## compile TypeScript, the BPF object and the traffic generators
+
+program: build/.tsc $(BPF_OBJECT)
+
+build/.tsc: $(TS_SOURCES) tsconfig.json node_modules/.package-lock.json
+	@echo 'tsc'
+	@node node_modules/typescript/bin/tsc
+	@touch $@
+
+$(BPF_OBJECT): $(BPF_PARTS)
+	@echo 'bpftool gen object $@'
+	@bpftool gen object $@ $^
+
+build/bpf/%.o: bpf/%.c Makefile
+	@mkdir -p $(@D)
+	@echo 'clang $<'
+	@$(CLANG) $(BPF_FLAGS) -MMD -MP -c $< -o $@
+
+-include $(BPF_PARTS:.o=.d)
+
+build/test/generators/%: test/generators/%.c Makefile
+	@mkdir -p $(@D)
+	@echo '$(CC) $<'
+	@$(CC) -O2 -g -Wall -Wextra -Werror -pthread -o $@ $<
+
+run: install-run ## show live which process talks to whom: IFACE=eth0 (default any), ARGS=--json
+	@$(MAKE) -s program
+	@$(SUDO) ./bin/procflow live -i $(or $(IFACE),any) $(ARGS)
+
+test: install ## build, check, run all tests; the last line counts them. TESTS=flow for some only
+	@$(MAKE) -s build
+	@$(MAKE) -s check
+	@node build/scripts/run-tests.js $(TESTS)
+
+check: build/.tsc lint generated-is-fresh ## linter, formatters, type check, generated files
+
+lint: build/.tsc
+	@echo 'eslint'
+	@node node_modules/eslint/bin/eslint.js --max-warnings 0 .
+	@echo 'prettier'
+	@node node_modules/prettier/bin/prettier.cjs --check --log-level warn .
+	@echo 'clang-format'
+	@$(if $(C_SOURCES),$(CLANG_FORMAT) --dry-run -Werror --style=file:bpf/.clang-format $(C_SOURCES))
+
+# $(call write_generated,DIRECTORY): writes all *.gen.ts below that directory.
+define write_generated
+node build/scripts/generate-contract.js $(BPF_OBJECT) $(1)/src/flow/flow-contract.gen.ts
+node build/scripts/generate-elements.js registry $(1)/src/templates/information-elements.gen.ts
+endef
+
+generate: program ## rewrite the committed *.gen.ts from bpf/flow_contract.h and registry/
+	@$(call write_generated,.)
+
+generated-is-fresh: program
+	@echo 'generated files'
+	@rm -rf build/fresh && mkdir -p build/fresh/src/flow build/fresh/src/templates
+	@$(call write_generated,build/fresh)
+	@cd build/fresh && for file in src/*/*.gen.ts; do \
+		diff -u --label "$$file as committed" --label "$$file as generated" \
+			"../../$$file" "$$file" \
+			|| { echo "$$file is stale: run make generate"; exit 1; }; \
+	done
+
+format: node_modules/.package-lock.json ## rewrite the sources in the project's format
+	@node node_modules/prettier/bin/prettier.cjs --write --log-level warn .
+	@$(if $(C_SOURCES),$(CLANG_FORMAT) -i --style=file:bpf/.clang-format $(C_SOURCES))
+
+demo: install ## export real traffic to nfdump and show which process made it
+	@$(MAKE) -s build
+	@$(SUDO) scripts/demo.sh
+
+clean: ## remove what the build made
+	@rm -rf build .tap

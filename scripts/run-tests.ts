@@ -1,0 +1,58 @@
+// Runs the compiled tests under tap and ends with the line "N passed, N failed".
+// With CI set in the environment a skipped test counts as failed: CI can run them all.
+// Usage: node run-tests.js [FOLDER-OR-FILE below test/]...
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { countTests } from './tap-count.js';
+
+const TAP = 'node_modules/tap/dist/esm/run.mjs';
+const OUTPUT = 'build/test-output.tap';
+
+/** Compiled tests whose source still exists: build/ may hold the leavings of deleted ones. */
+function compiledTests(places: readonly string[]): string[] {
+  return readdirSync('test', { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.test.ts'))
+    .map((path) => `test/${path}`)
+    .filter((path) => places.length === 0 || places.some((place) => path.startsWith(place)))
+    .map((path) => `build/${path.replace(/\.ts$/, '.js')}`)
+    .sort();
+}
+
+/** tap's exit code. */
+function runTap(files: readonly string[]): number {
+  // On a terminal tap shows its progress; elsewhere only what failed.
+  const reporter = process.stdout.isTTY ? [] : ['--reporter=min'];
+  const args = [TAP, 'run', ...reporter, `--output-file=${OUTPUT}`, ...files];
+  // tap asks npm for a path at its first start; npm's own remarks are of no interest here.
+  const env = { ...process.env, npm_config_loglevel: 'error' };
+  const result = spawnSync(process.execPath, args, {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env,
+  });
+  if (result.error !== undefined) throw result.error;
+  return result.status ?? 1;
+}
+
+function runTests(places: readonly string[]): boolean {
+  const files = compiledTests(places);
+  if (files.length === 0) throw new Error(`no tests in ${places.join(', ') || 'test/'}`);
+  mkdirSync('build', { recursive: true });
+  rmSync(OUTPUT, { force: true });
+  const exitCode = runTap(files);
+  const { passed, failed: failedTests, skipped } = countTests(readFileSync(OUTPUT, 'utf8'));
+
+  const isCI = (process.env.CI ?? '') !== '';
+  for (const title of skipped) {
+    process.stdout.write(`${isCI ? 'failed, because CI must not skip' : 'skipped'}: ${title}\n`);
+  }
+  let failed = failedTests + (isCI ? skipped.length : 0);
+  if (exitCode !== 0 && failed === 0) {
+    process.stdout.write(`tap ended with exit code ${exitCode}\n`);
+    failed = 1;
+  }
+  process.stdout.write(`${passed} passed, ${failed} failed\n`);
+  return failed === 0;
+}
+
+const places = process.argv.slice(2).map((place) => place.replace(/^(?!test\/)/, 'test/'));
+process.exitCode = runTests(places) ? 0 : 1;
