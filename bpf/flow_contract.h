@@ -12,8 +12,8 @@
 #ifndef PROCFLOW_FLOW_CONTRACT_H
 #define PROCFLOW_FLOW_CONTRACT_H
 
-#define COMM_LENGTH 16
-#define MAC_LENGTH 6
+#define COMM_LENGTH    16
+#define MAC_LENGTH     6
 #define ADDRESS_LENGTH 16
 
 /* Changed whenever the meaning of something below changes without its layout changing. */
@@ -77,9 +77,9 @@ struct flow_record {
 	__u64 last_ns;
 	__u64 packets; /* as on the wire: the segments of an offloaded packet count each */
 	__u64 octets;  /* IP level, headers of all those segments included */
-	struct process_owner source;	  /* pid 0 where the source is not on this host */
-	struct process_owner destination; /* pid 0 where the destination is not on this host */
-	__u8 source_address[ADDRESS_LENGTH];	  /* network order */
+	struct process_owner source;	     /* pid 0 where the source is not on this host */
+	struct process_owner destination;    /* pid 0 where the destination is not on this host */
+	__u8 source_address[ADDRESS_LENGTH]; /* network order */
 	__u8 destination_address[ADDRESS_LENGTH]; /* network order */
 	__u32 interface_index;
 	__u16 source_port;	/* network order; 0 for ICMP and for protocols without ports */
@@ -88,8 +88,8 @@ struct flow_record {
 	__u16 icmp_id;		/* network order; identifier of an echo, else 0 */
 	__u16 min_length;	/* IP packet lengths in octets */
 	__u16 max_length;
-	__u16 tcp_flags; /* all packets' flags or-ed: the low 12 bits of octets 13-14 */
-	__u16 vlan_id;	 /* outermost tag, 0 without one */
+	__u16 tcp_flags;     /* all packets' flags or-ed: the low 12 bits of octets 13-14 */
+	__u16 vlan_id;	     /* outermost tag, 0 without one */
 	__u16 inner_vlan_id; /* second tag of QinQ, 0 without one */
 	__u8 min_ttl;
 	__u8 max_ttl;
@@ -97,8 +97,8 @@ struct flow_record {
 	__u8 destination_mac[MAC_LENGTH];
 	__u8 ip_version; /* 4 or 6 */
 	__u8 protocol;
-	__u8 direction; /* enum flow_direction */
-	__u8 tos;	/* of the flow's first packet */
+	__u8 direction;	 /* enum flow_direction */
+	__u8 tos;	 /* of the flow's first packet */
 	__u8 end_reason; /* enum flow_end_reason */
 	__u8 flags;	 /* enum flow_flag */
 	__u8 padding[6];
@@ -106,20 +106,20 @@ struct flow_record {
 
 /* Slots of the counters map; each is one __u64 per CPU. */
 enum meter_counter {
-	METERED_PACKETS,	/* wire packets counted to a flow */
-	METERED_OCTETS,		/* their IP-level octets */
-	NON_IP_FRAMES,		/* ARP, LLDP and so on: seen, not metered */
-	MALFORMED_PACKETS,	/* an IP header that is cut short or contradicts itself */
+	METERED_PACKETS,   /* wire packets counted to a flow */
+	METERED_OCTETS,	   /* their IP-level octets */
+	NON_IP_FRAMES,	   /* ARP, LLDP and so on: seen, not metered */
+	MALFORMED_PACKETS, /* an IP header that is cut short or contradicts itself */
 	FLOWS_CREATED,
 	FLOWS_DELETED,
-	SINGLE_PACKET_RECORDS,	/* sent through the ring buffer because the cache had no place */
-	CACHE_FULL_PACKETS,	/* of these, because the flow cache was full */
-	LOST_PACKETS,		/* not recorded: the ring buffer was full too */
+	SINGLE_PACKET_RECORDS, /* sent through the ring buffer because the cache had no place */
+	CACHE_FULL_PACKETS,    /* of these, because the flow cache was full */
+	LOST_PACKETS,	       /* not recorded: the ring buffer was full too */
 	LOST_OCTETS,
-	EXPIRY_DEFERRED,	/* records left for the next sweep: a writer was still at work */
-	OWNERS_NOT_STORED,	/* no memory for a socket's owner */
-	FRAGMENTS_UNMATCHED,	/* later fragments whose first one is not known: ports 0 */
-	METER_COUNTERS,		/* how many there are */
+	EXPIRY_DEFERRED,     /* records left for the next sweep: a writer was still at work */
+	OWNERS_NOT_STORED,   /* no memory for a socket's owner */
+	FRAGMENTS_UNMATCHED, /* later fragments whose first one is not known: ports 0 */
+	METER_COUNTERS,	     /* how many there are */
 };
 
 /* What a sweep of the flow cache shall expire. One element, written before each sweep. */

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * Expiry: an iterator walks the flow cache in the kernel, and only expired flows reach user space.
+ * How a page is taken without losing a packet stands at the top of flow_cache.h.
+ */
+#ifndef PROCFLOW_FLOW_EXPIRY_H
+#define PROCFLOW_FLOW_EXPIRY_H
+
+#include "flow_record.h"
+
+#define ALIVE 0 /* no flowEndReason has this number */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct expiry_settings);
+} expiry_settings SEC(".maps");
+
+/* Why the flow ends now, or ALIVE. */
+static __always_inline __u32 end_reason(const struct flow_entry *entry,
+					const struct flow_page *page, __u64 state,
+					const struct expiry_settings *settings, __u64 now)
+{
+	__u64 first_ns = page->first_ns, last_ns = page->last_ns, quiet_ns;
+
+	if (settings->expire_all)
+		return FLOW_END_FORCED;
+	if (!(state & STATE_PACKETS)) /* nothing came since the page was turned */
+		return now - entry->turned_ns >= settings->idle_timeout_ns ? FLOW_END_IDLE_TIMEOUT
+									   : ALIVE;
+	if (!first_ns || !last_ns) /* its first packet is being written */
+		return ALIVE;
+	quiet_ns = now > last_ns ? now - last_ns : 0;
+	if (page->flags & FLOW_ENDED && quiet_ns >= settings->ended_timeout_ns)
+		return FLOW_END_DETECTED;
+	if (quiet_ns >= settings->idle_timeout_ns)
+		return FLOW_END_IDLE_TIMEOUT;
+	if (now > first_ns && now - first_ns >= settings->active_timeout_ns)
+		return FLOW_END_ACTIVE_TIMEOUT;
+	return ALIVE;
+}
+
+/*
+ * Takes the entry's page if the flow is to be exported. Afterwards taken_state is 0 where it was
+ * not, and the entry is either on its other page or dead.
+ */
+static __always_inline void take_page(struct flow_entry *entry,
+				      const struct expiry_settings *settings, __u64 now)
+{
+	__u64 state = *(volatile __u64 *)&entry->state;
+	const struct flow_page *page = state & STATE_PAGE ? &entry->pages[1] : &entry->pages[0];
+	__u32 reason = end_reason(entry, page, state, settings, now);
+
+	if (reason == ALIVE)
+		return;
+	if (reason == FLOW_END_ACTIVE_TIMEOUT) {
+		/* Only a sweep changes the page bit, so the new state is known. */
+		entry->taken_state =
+			__sync_lock_test_and_set(&entry->state, (state & STATE_PAGE) ^ STATE_PAGE);
+		entry->turned_ns = now;
+	} else {
+		/* A packet that came after the decision keeps the flow alive. */
+		if (__sync_val_compare_and_swap(&entry->state, state, state | STATE_DEAD) != state)
+			return;
+		entry->taken_state = state | STATE_DEAD;
+	}
+	entry->taken_reason = reason;
+}
+
+static __always_inline bool page_is_complete(const struct flow_page *page, __u64 taken_state)
+{
+	return *(volatile __u64 *)&page->octets_and_writers >> WRITER_SHIFT ==
+	       taken_state >> WRITER_SHIFT;
+}
+
+enum take_result {
+	NOTHING_TAKEN,
+	WRITERS_AT_WORK,
+	RECORD_WRITTEN,
+	ONLY_REMOVED, /* the page was empty: there is nothing to export */
+};
+
+/* Fills all of the record but what comes from the key. */
+static __always_inline enum take_result take_record(struct flow_entry *entry,
+						    const struct expiry_settings *settings,
+						    __u64 now, struct flow_record *record)
+{
+	const struct flow_page *page;
+
+	if (!entry->taken_state)
+		take_page(entry, settings, now);
+	if (!entry->taken_state)
+		return NOTHING_TAKEN;
+	if (!(entry->taken_state & STATE_PACKETS))
+		return ONLY_REMOVED;
+	page = entry->taken_state & STATE_PAGE ? &entry->pages[1] : &entry->pages[0];
+	if (!page_is_complete(page, entry->taken_state))
+		return WRITERS_AT_WORK;
+	fill_from_page(record, entry, page, entry->taken_state & STATE_PACKETS,
+		       entry->taken_reason);
+	return RECORD_WRITTEN;
+}
+
+/*
+ * After the record is safe. Returns whether the entry is dead and to be deleted. When the output
+ * buffer is full the program runs again for the same entry, so nothing may change before.
+ */
+static __always_inline bool release_page(struct flow_entry *entry)
+{
+	if (entry->taken_state & STATE_DEAD)
+		return true;
+	clear_page(entry->taken_state & STATE_PAGE ? &entry->pages[1] : &entry->pages[0]);
+	entry->taken_state = 0;
+	return false;
+}
+
+#endif

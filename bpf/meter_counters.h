@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* Counters of what the programs did and, above all, of what they could not do. */
+#ifndef PROCFLOW_METER_COUNTERS_H
+#define PROCFLOW_METER_COUNTERS_H
+
+#include "kernel_types.h"
+#include "flow_contract.h"
+
+struct meter_counters {
+	__u64 slots[METER_COUNTERS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct meter_counters);
+} meter_counters __weak SEC(".maps");
+
+/*
+ * Atomic although the slot belongs to one CPU: programs in process context (send hooks, the
+ * iterator) are interrupted by the packet programs of the same CPU.
+ */
+static __always_inline void count(enum meter_counter counter, __u64 by)
+{
+	__u32 zero = 0;
+	struct meter_counters *counters = bpf_map_lookup_elem(&meter_counters, &zero);
+
+	if (counters)
+		__sync_fetch_and_add(&counters->slots[counter], by);
+}
+
+#endif

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * Reads a packet's headers. Everything is copied out with bpf_skb_load_bytes, which also reaches
+ * headers outside the linear part: packets of AF_PACKET senders have 14 octets there, or none.
+ */
+#ifndef PROCFLOW_PACKET_H
+#define PROCFLOW_PACKET_H
+
+#include "kernel_types.h"
+#include "flow_contract.h"
+#include "meter_counters.h"
+
+/* EtherTypes and protocols, in host order; names as in the uapi headers. */
+#define ETH_HEADER_LENGTH  14
+#define VLAN_HEADER_LENGTH 4
+#define VLAN_ID_MASK	   0x0fff
+#define ETH_P_IP	   0x0800
+#define ETH_P_IPV6	   0x86dd
+#define ETH_P_8021Q	   0x8100
+#define ETH_P_8021AD	   0x88a8
+
+#define IPPROTO_HOPOPTS	 0
+#define IPPROTO_ICMP	 1
+#define IPPROTO_TCP	 6
+#define IPPROTO_UDP	 17
+#define IPPROTO_DCCP	 33
+#define IPPROTO_ROUTING	 43
+#define IPPROTO_FRAGMENT 44
+#define IPPROTO_AH	 51
+#define IPPROTO_ICMPV6	 58
+#define IPPROTO_DSTOPTS	 60
+#define IPPROTO_SCTP	 132
+#define IPPROTO_MH	 135
+#define IPPROTO_UDPLITE	 136
+#define IPPROTO_HIP	 139
+#define IPPROTO_SHIM6	 140
+
+#define IPV4_MIN_HEADER_LENGTH 20
+#define IPV6_HEADER_LENGTH     40
+#define UDP_HEADER_LENGTH      8
+#define SCTP_HEADER_LENGTH     12
+#define IPV4_MORE_FRAGMENTS    0x2000
+#define IPV4_OFFSET_MASK       0x1fff
+#define IPV6_MORE_FRAGMENTS    0x0001
+#define IPV6_OFFSET_MASK       0xfff8
+#define TCP_FLAGS_MASK	       0x0fff
+#define TCP_FIN		       0x01
+#define TCP_SYN		       0x02
+#define TCP_RST		       0x04
+#define TCP_ACK		       0x10
+
+#define MAX_VLAN_TAGS	      2
+#define MAX_EXTENSION_HEADERS 8 /* a packet with more is metered with the ninth as protocol */
+
+#define GSO_BY_FRAGS 0xffff /* SCTP: segments of differing length */
+
+struct ipv4_header {
+	__u8 version_and_length;
+	__u8 tos;
+	__u16 total_length;
+	__u16 id;
+	__u16 fragment;
+	__u8 ttl;
+	__u8 protocol;
+	__u16 checksum;
+	__u8 source[4];
+	__u8 destination[4];
+};
+
+struct ipv6_header {
+	__u32 version_class_label;
+	__u16 payload_length;
+	__u8 next_header;
+	__u8 hop_limit;
+	__u8 source[16];
+	__u8 destination[16];
+};
+
+/* What one packet adds to its flow, and what names the flow. Ports and addresses as on the wire. */
+struct packet {
+	__u8 source_address[ADDRESS_LENGTH];
+	__u8 destination_address[ADDRESS_LENGTH];
+	__u64 octets;
+	__u32 segments; /* packets on the wire */
+	__u32 ip_offset;
+	__u32 fragment_id;
+	__u16 source_port;
+	__u16 destination_port;
+	__u16 min_length;
+	__u16 max_length;
+	__u16 tcp_flags;
+	__u16 vlan_id;
+	__u16 inner_vlan_id;
+	__u8 macs[2 * MAC_LENGTH]; /* destination first, as in the frame */
+	__u8 ip_version;
+	__u8 protocol;
+	__u8 ttl;
+	__u8 tos;
+	__u8 flags;	     /* enum flow_flag */
+	bool first_fragment; /* carries the ports of those that follow */
+	bool later_fragment; /* carries none */
+};
+
+enum parse_result {
+	PARSE_OK,
+	PARSE_NOT_IP,
+	PARSE_MALFORMED,
+};
+
+static __always_inline bool is_vlan(__u16 ethertype)
+{
+	return ethertype == bpf_htons(ETH_P_8021Q) || ethertype == bpf_htons(ETH_P_8021AD);
+}
+
+/* A tag may be in the skb instead of the frame (VLAN offload): then it is the outermost one. */
+static __always_inline enum parse_result parse_ethernet(struct __sk_buff *skb, struct packet *p)
+{
+	__u32 offset = ETH_HEADER_LENGTH;
+	__u8 frame[ETH_HEADER_LENGTH];
+	__u16 ethertype;
+	int tags = 0;
+
+	if (bpf_skb_load_bytes(skb, 0, frame, sizeof(frame)))
+		return PARSE_MALFORMED;
+	__builtin_memcpy(p->macs, frame, sizeof(p->macs));
+	__builtin_memcpy(&ethertype, &frame[2 * MAC_LENGTH], sizeof(ethertype));
+	if (skb->vlan_present) {
+		p->vlan_id = skb->vlan_tci & VLAN_ID_MASK;
+		tags++;
+	}
+	for (int i = 0; i < MAX_VLAN_TAGS && is_vlan(ethertype); i++) {
+		__u16 tag[2]; /* priority and VLAN id, then the next EtherType */
+
+		if (bpf_skb_load_bytes(skb, offset, tag, sizeof(tag)))
+			return PARSE_MALFORMED;
+		if (tags == 0)
+			p->vlan_id = bpf_ntohs(tag[0]) & VLAN_ID_MASK;
+		else if (tags == 1)
+			p->inner_vlan_id = bpf_ntohs(tag[0]) & VLAN_ID_MASK;
+		tags++;
+		ethertype = tag[1];
+		offset += VLAN_HEADER_LENGTH;
+	}
+	p->ip_offset = offset;
+	if (ethertype == bpf_htons(ETH_P_IP))
+		p->ip_version = 4;
+	else if (ethertype == bpf_htons(ETH_P_IPV6))
+		p->ip_version = 6;
+	else
+		return PARSE_NOT_IP;
+	return PARSE_OK;
+}
+
+/* Devices without a link layer (tun, WireGuard): the packet begins with IP. */
+static __always_inline enum parse_result parse_without_link_layer(struct __sk_buff *skb,
+								  struct packet *p)
+{
+	__u8 first;
+
+	if (bpf_skb_load_bytes(skb, 0, &first, sizeof(first)))
+		return PARSE_MALFORMED;
+	p->ip_offset = 0;
+	p->ip_version = first >> 4;
+	return p->ip_version == 4 || p->ip_version == 6 ? PARSE_OK : PARSE_NOT_IP;
+}
+
+/* Where the transport header begins and how much the packet says it holds after the IP header. */
+struct ip_extent {
+	__u32 transport_offset;
+	__u32 stated_length; /* IP header included; 0 when not stated (BIG TCP, jumbograms) */
+};
+
+static __always_inline enum parse_result parse_ipv4(struct __sk_buff *skb, struct packet *p,
+						    struct ip_extent *extent)
+{
+	struct ipv4_header ip;
+	__u32 header_length;
+	__u16 fragment;
+
+	if (bpf_skb_load_bytes(skb, p->ip_offset, &ip, sizeof(ip)))
+		return PARSE_MALFORMED;
+	header_length = (ip.version_and_length & 0x0f) * 4;
+	if (ip.version_and_length >> 4 != 4 || header_length < IPV4_MIN_HEADER_LENGTH)
+		return PARSE_MALFORMED;
+	__builtin_memcpy(p->source_address, ip.source, sizeof(ip.source));
+	__builtin_memcpy(p->destination_address, ip.destination, sizeof(ip.destination));
+	p->protocol = ip.protocol;
+	p->ttl = ip.ttl;
+	p->tos = ip.tos;
+	fragment = bpf_ntohs(ip.fragment);
+	if (fragment & (IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK)) {
+		p->flags |= FLOW_FRAGMENTED;
+		p->fragment_id = ip.id;
+		p->later_fragment = fragment & IPV4_OFFSET_MASK;
+		p->first_fragment = !p->later_fragment;
+	}
+	extent->transport_offset = p->ip_offset + header_length;
+	extent->stated_length = bpf_ntohs(ip.total_length);
+	if (extent->stated_length && extent->stated_length < header_length)
+		return PARSE_MALFORMED;
+	return PARSE_OK;
+}
+
+/* Steps over one extension header; false when `protocol` is not one. */
+static __always_inline bool skip_extension_header(struct __sk_buff *skb, struct packet *p,
+						  __u32 *offset)
+{
+	__u8 header[8]; /* next header, length, then what the type has there */
+
+	switch (p->protocol) {
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_ROUTING:
+	case IPPROTO_FRAGMENT:
+	case IPPROTO_AH:
+	case IPPROTO_DSTOPTS:
+	case IPPROTO_MH:
+	case IPPROTO_HIP:
+	case IPPROTO_SHIM6:
+		break;
+	default:
+		return false;
+	}
+	if (bpf_skb_load_bytes(skb, *offset, header, sizeof(header)))
+		return false; /* cut short: metered with the extension header as protocol */
+	if (p->protocol == IPPROTO_FRAGMENT) {
+		__u16 fragment = (header[2] << 8) | header[3];
+
+		/* An "atomic" fragment (RFC 6946) is the whole packet. */
+		if (fragment & (IPV6_MORE_FRAGMENTS | IPV6_OFFSET_MASK)) {
+			p->flags |= FLOW_FRAGMENTED;
+			p->later_fragment = fragment & IPV6_OFFSET_MASK;
+			p->first_fragment = !p->later_fragment;
+			__builtin_memcpy(&p->fragment_id, &header[4], sizeof(p->fragment_id));
+		}
+		*offset += 8;
+	} else if (p->protocol == IPPROTO_AH) {
+		*offset += (header[1] + 2) * 4;
+	} else {
+		*offset += (header[1] + 1) * 8;
+	}
+	p->protocol = header[0];
+	return !p->later_fragment; /* what follows in a later fragment is payload */
+}
+
+static __always_inline enum parse_result parse_ipv6(struct __sk_buff *skb, struct packet *p,
+						    struct ip_extent *extent)
+{
+	__u32 offset = p->ip_offset + IPV6_HEADER_LENGTH;
+	struct ipv6_header ip;
+	__u32 first_word;
+
+	if (bpf_skb_load_bytes(skb, p->ip_offset, &ip, sizeof(ip)))
+		return PARSE_MALFORMED;
+	first_word = bpf_ntohl(ip.version_class_label);
+	if (first_word >> 28 != 6)
+		return PARSE_MALFORMED;
+	__builtin_memcpy(p->source_address, ip.source, sizeof(ip.source));
+	__builtin_memcpy(p->destination_address, ip.destination, sizeof(ip.destination));
+	p->protocol = ip.next_header;
+	p->ttl = ip.hop_limit;
+	p->tos = first_word >> 20;
+	for (int i = 0; i < MAX_EXTENSION_HEADERS; i++) {
+		if (!skip_extension_header(skb, p, &offset))
+			break;
+	}
+	extent->transport_offset = offset;
+	extent->stated_length =
+		ip.payload_length ? bpf_ntohs(ip.payload_length) + IPV6_HEADER_LENGTH : 0;
+	return PARSE_OK;
+}
+
+/* ICMP types that carry an identifier: echo, timestamp; for ICMPv6 echo. */
+static __always_inline bool has_icmp_id(__u8 protocol, __u8 type)
+{
+	if (protocol == IPPROTO_ICMPV6)
+		return type == 128 || type == 129;
+	return type == 0 || type == 8 || type == 13 || type == 14;
+}
+
+/*
+ * Ports; for ICMP the identifier of an echo as source and type * 256 + code as destination port.
+ * Returns the transport header's length, as far as it is known and repeated in each segment. A
+ * header that is cut short leaves the ports 0: the packet is on the wire, so it is metered.
+ */
+static __always_inline __u32 parse_transport(struct __sk_buff *skb, struct packet *p, __u32 offset)
+{
+	__u8 header[14];
+
+	switch (p->protocol) {
+	case IPPROTO_TCP:
+		if (bpf_skb_load_bytes(skb, offset, header, sizeof(header)))
+			return 0;
+		p->tcp_flags = ((header[12] << 8) | header[13]) & TCP_FLAGS_MASK;
+		if (p->tcp_flags & (TCP_FIN | TCP_RST))
+			p->flags |= FLOW_ENDED;
+		__builtin_memcpy(&p->source_port, &header[0], 2);
+		__builtin_memcpy(&p->destination_port, &header[2], 2);
+		return (header[12] >> 4) * 4;
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_SCTP:
+	case IPPROTO_DCCP:
+		if (bpf_skb_load_bytes(skb, offset, header, 4))
+			return 0;
+		__builtin_memcpy(&p->source_port, &header[0], 2);
+		__builtin_memcpy(&p->destination_port, &header[2], 2);
+		return p->protocol == IPPROTO_SCTP ? SCTP_HEADER_LENGTH : UDP_HEADER_LENGTH;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		if (bpf_skb_load_bytes(skb, offset, header, 2))
+			return 0;
+		__builtin_memcpy(&p->destination_port, &header[0], 2);
+		if (has_icmp_id(p->protocol, header[0]))
+			bpf_skb_load_bytes(skb, offset + 4, &p->source_port, 2);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/*
+ * Octets and packets as on the wire. A frame can be padded, so a single packet is as long as its
+ * IP header says, at most what is there. An offloaded one stands for several packets, each of
+ * which repeats the headers.
+ */
+static __always_inline void measure(struct __sk_buff *skb, struct packet *p,
+				    const struct ip_extent *extent, __u32 transport_length)
+{
+	__u32 available = skb->len > p->ip_offset ? skb->len - p->ip_offset : 0;
+	__u32 headers = extent->transport_offset - p->ip_offset + transport_length;
+	__u32 gso_size = skb->gso_size, segments = skb->gso_segs;
+	__u32 payload, last;
+
+	if (!gso_size || available <= headers) {
+		__u32 length = extent->stated_length;
+
+		if (!length || length > available)
+			length = available;
+		p->segments = 1;
+		p->octets = length;
+		p->min_length = p->max_length = length > 0xffff ? 0xffff : length;
+		return;
+	}
+	payload = available - headers;
+	if (!segments) /* guests and tun leave it to be computed */
+		segments = (payload + gso_size - 1) / gso_size;
+	p->segments = segments ?: 1;
+	p->octets = available + (__u64)(p->segments - 1) * headers;
+	if (gso_size == GSO_BY_FRAGS || p->segments == 1) {
+		p->min_length = p->max_length = p->octets / p->segments;
+		return;
+	}
+	last = payload - (p->segments - 1) * gso_size;
+	p->max_length = headers + gso_size;
+	p->min_length = headers + (last <= gso_size ? last : gso_size);
+}
+
+/* A global function, so that the verifier walks its many paths once and not per caller. */
+__noinline int parse_packet(struct __sk_buff *skb, struct packet *p, bool ethernet)
+{
+	struct ip_extent extent = {};
+	__u32 transport_length = 0;
+	enum parse_result result;
+
+	if (!p)
+		return PARSE_MALFORMED;
+	result = ethernet ? parse_ethernet(skb, p) : parse_without_link_layer(skb, p);
+	if (result != PARSE_OK)
+		return result;
+	result = p->ip_version == 4 ? parse_ipv4(skb, p, &extent) : parse_ipv6(skb, p, &extent);
+	if (result != PARSE_OK)
+		return result;
+	if (!p->later_fragment)
+		transport_length = parse_transport(skb, p, extent.transport_offset);
+	measure(skb, p, &extent, transport_length);
+	return PARSE_OK;
+}
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * Who owns a socket: written by the programs of socket_owner.bpf.c in the context of the process,
+ * read by flow_meter.bpf.c for each new flow. An owner is many octets that change together, and
+ * neither a tracing nor an iterator program may take a bpf_spin_lock, so a sequence counter guards
+ * it: odd while it is written, and a reader takes only what two equal, even readings enclose.
+ */
+#ifndef PROCFLOW_PROCESS_OWNER_H
+#define PROCFLOW_PROCESS_OWNER_H
+
+#include "kernel_types.h"
+#include "flow_contract.h"
+#include "meter_counters.h"
+
+#define OWNER_READ_ATTEMPTS 4
+
+/* How long after a packet the call that caused it may still be noted: see late_owner_of. */
+#define LATE_OWNER_GRACE_NS (100 * 1000 * 1000ULL)
+
+struct guarded_owner {
+	__u64 cookie; /* of the socket; in an accepted socket's storage first its listener's */
+	__u32 sequence;
+	__u32 padding;
+	struct process_owner owner;
+};
+
+/* BPF_F_CLONE: a socket accepted from a listener begins with the listener's owner. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct guarded_owner);
+} socket_owners __weak SEC(".maps");
+
+struct late_owner {
+	__u64 cookie;
+	__u64 since_ns;
+	struct process_owner owner;
+};
+
+/*
+ * Owners that were not known, or other ones, when the socket's last packet was metered: the send
+ * and receive hooks run after the packet has passed. Read when a flow expires, by socket cookie.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct late_owner);
+} late_owners __weak SEC(".maps");
+
+static __always_inline bool same_process(const struct process_owner *a,
+					 const struct process_owner *b)
+{
+	const __u64 *a_comm = (const void *)a->comm, *b_comm = (const void *)b->comm;
+
+	return a->pid == b->pid && a->start_ns == b->start_ns && a->exec_id == b->exec_id &&
+	       a_comm[0] == b_comm[0] && a_comm[1] == b_comm[1];
+}
+
+/* Copies a guarded owner; false when writers kept it changing. */
+static __always_inline bool read_owner(struct guarded_owner *from, struct process_owner *to)
+{
+	for (int i = 0; i < OWNER_READ_ATTEMPTS; i++) {
+		__u32 before = *(volatile __u32 *)&from->sequence;
+
+		if (before & 1)
+			continue;
+		*to = from->owner;
+		/* Adding nothing is a full barrier and a read in one. */
+		if (__sync_fetch_and_add(&from->sequence, 0) == before)
+			return true;
+	}
+	return false;
+}
+
+/* Gives way to a concurrent writer: its knowledge is as fresh. */
+static __always_inline bool write_owner(struct guarded_owner *to, const struct process_owner *from,
+					__u64 cookie)
+{
+	__u32 before = *(volatile __u32 *)&to->sequence;
+
+	if (before & 1 || __sync_val_compare_and_swap(&to->sequence, before, before + 1) != before)
+		return false;
+	to->owner = *from;
+	to->cookie = cookie;
+	/* The result is kept alive so that the fetching form is used: it is a full barrier. */
+	before = __sync_fetch_and_add(&to->sequence, 1);
+	asm volatile("" ::"r"(before));
+	return true;
+}
+
+/*
+ * The owner that the socket got around or after a flow's last packet. Another process may use the
+ * socket for another flow later, so a flow whose owner has been seen using it takes only what was
+ * noted within the duration of a call.
+ */
+static __always_inline bool late_owner_of(__u64 cookie, const struct process_owner *known,
+					  __u64 last_ns, struct process_owner *owner)
+{
+	struct late_owner *late;
+
+	if (!cookie)
+		return false;
+	late = bpf_map_lookup_elem(&late_owners, &cookie);
+	if (!late || (known->is_final && late->since_ns > last_ns + LATE_OWNER_GRACE_NS))
+		return false;
+	*owner = late->owner;
+	/* An element can be reused while it is read: then it carries another cookie. */
+	return *(volatile __u64 *)&late->cookie == cookie;
+}
+
+#endif
