@@ -1,0 +1,124 @@
+// nfcapd on a free loopback port, and what nfdump reads out of its files.
+import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { startProgram, type Teardown } from './program.js';
+
+/** A flow as nfdump prints it. */
+export interface NfdumpFlow {
+  readonly source: string;
+  readonly destination: string;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  readonly protocol: number;
+  readonly packets: number;
+  readonly octets: number;
+  readonly userName: string;
+}
+
+export interface NfcapdTotals {
+  readonly flows: number;
+  readonly packets: number;
+  readonly octets: number;
+  readonly sequenceErrors: number;
+  readonly badPackets: number;
+}
+
+export interface Nfcapd {
+  readonly port: number;
+  /** Ends nfcapd, which closes its file, and reads all of it. */
+  stop(): Promise<readonly NfdumpFlow[]>;
+  /** What nfdump prints with these arguments; after stop() only. */
+  nfdump(...args: readonly string[]): string;
+  /** What nfcapd counted itself; after stop() only. */
+  totals(): NfcapdTotals;
+}
+
+/** A UDP port of loopback that is free now. */
+export async function freeUdpPort(): Promise<number> {
+  const socket = createSocket('udp4');
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  await once(socket, 'close');
+  return port;
+}
+
+/** Whether a socket of 127.0.0.1 receives on the port: /proc/net/udp has it in host-order hex. */
+function isReceiving(port: number): boolean {
+  const entry = ` 0100007F:${port.toString(16).toUpperCase().padStart(4, '0')} `;
+  return readFileSync('/proc/net/udp', 'utf8').includes(entry);
+}
+
+function toFlow(line: string): NfdumpFlow {
+  const [source, destination, sourcePort, destinationPort, protocol, packets, octets, userName] =
+    line.split(';').map((part) => part.trim());
+  return {
+    source: source ?? '',
+    destination: destination ?? '',
+    sourcePort: Number(sourcePort),
+    // nfdump prints an ICMP type and code here, as "8.0"
+    destinationPort: Number(destinationPort),
+    protocol: Number(protocol),
+    packets: Number(packets),
+    octets: Number(octets),
+    userName: userName ?? '',
+  };
+}
+
+/** nfcapd prints one such line for each exporter and domain when it ends. */
+const TOTALS =
+  /Flows: (\d+), Packets: (\d+), Bytes: (\d+), Sequence Errors: (\d+), Bad Packets: (\d+)/;
+
+function sumTotals(lines: readonly string[]): NfcapdTotals {
+  const sums = [0, 0, 0, 0, 0];
+  for (const line of lines) {
+    TOTALS.exec(line)
+      ?.slice(1)
+      .forEach((value, i) => (sums[i] = (sums[i] ?? 0) + Number(value)));
+  }
+  const [flows = 0, packets = 0, octets = 0, sequenceErrors = 0, badPackets = 0] = sums;
+  return { flows, packets, octets, sequenceErrors, badPackets };
+}
+
+const FORMAT = 'fmt:%sa;%da;%sp;%dp;%pr;%pkt;%byt;%uname';
+const PLAIN = ['-q', '-N', '-6'];
+
+export async function startNfcapd(t: Teardown): Promise<Nfcapd> {
+  const directory = mkdtempSync(join(tmpdir(), 'procflow-nfcapd-'));
+  t.teardown(() => {
+    rmSync(directory, { recursive: true });
+  });
+  const port = await freeUdpPort();
+  const listen = ['-b', '127.0.0.1', '-p', String(port), '-B', '8388608'];
+  const files = ['-w', directory, '-t', '3600', '-S', '0'];
+  const program = startProgram(t, 'nfcapd', [...listen, ...files]);
+  for (let attempt = 0; !isReceiving(port); attempt++) {
+    if (program.hasEnded || attempt === 1000) {
+      throw new Error(`nfcapd does not receive: ${program.err.join('\n')}`);
+    }
+    await delay(5);
+  }
+
+  const nfdump = (...args: readonly string[]): string =>
+    execFileSync('nfdump', ['-R', directory, ...args], {
+      encoding: 'utf8',
+      maxBuffer: 2 ** 28,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+  return {
+    port,
+    nfdump,
+    totals: () => sumTotals(program.err),
+    async stop() {
+      await program.stop('SIGTERM');
+      const lines = nfdump(...PLAIN, '-o', FORMAT).split('\n');
+      return lines.filter((line) => line.includes(';')).map(toFlow);
+    },
+  };
+}
