@@ -1,0 +1,201 @@
+// What a metering session is told to do: from the words of a command line to checked values.
+import { isIP, isIPv4, isIPv6 } from 'node:net';
+import { ConfigError } from './config-error.js';
+
+export interface MeterConfig {
+  readonly interfaces: readonly string[] | 'any';
+  readonly netns?: string;
+  readonly activeTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly maxFlows: number;
+  readonly cgroup?: string;
+  readonly attach: AttachMode;
+}
+
+export interface ExportConfig {
+  readonly version: ExportVersion;
+  readonly collector: Endpoint;
+  readonly source?: { readonly address: string; readonly port?: number };
+  readonly observationDomainId: number;
+  readonly templateRefreshMs: number;
+  readonly maxMessageOctets: number;
+}
+
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+export const ATTACH_MODES = ['auto', 'tcx', 'clsact'] as const;
+export type AttachMode = (typeof ATTACH_MODES)[number];
+
+export type ExportVersion = 9 | 10;
+
+/** The settings of a meter as text; each but the interfaces may be left out. */
+export interface MeterSettings {
+  readonly interface: readonly string[];
+  readonly activeTimeout: string;
+  readonly idleTimeout: string;
+  readonly maxFlows: string;
+  readonly attach: string;
+  readonly netns?: string | undefined;
+  readonly cgroup?: string | undefined;
+}
+
+export interface ExportSettings {
+  readonly collector: string;
+  readonly exportVersion: string;
+  readonly observationDomain: string;
+  readonly templateRefresh: string;
+  readonly source?: string | undefined;
+}
+
+/** [bracketed] or plain host, and the port if there is one. */
+const HOST_AND_PORT = /^(?:\[([^\]]*)\]|([^:[\]\s]+))(?::(\d+))?$/;
+const MAX_TIMEOUT_S = 7 * 24 * 3600;
+const MIN_TIMEOUT_S = 0.1;
+/** Interface names have at most IFNAMSIZ - 1 octets. */
+const MAX_INTERFACE_NAME_OCTETS = 15;
+/** What is left of an Ethernet frame after the IP and UDP headers. */
+const IPV4_PAYLOAD_OCTETS = 1500 - 20 - 8;
+const IPV6_PAYLOAD_OCTETS = 1500 - 40 - 8;
+
+/** @throws ConfigError */
+export function readMeterConfig(settings: MeterSettings): MeterConfig {
+  const { netns, cgroup } = settings;
+  if (netns === '') throw new ConfigError('--netns', 'is empty', 'give a name or a path');
+  if (cgroup !== undefined && !cgroup.startsWith('/')) {
+    const advice = 'give the path of a cgroup v2 directory, such as /sys/fs/cgroup/system.slice';
+    throw new ConfigError(`--cgroup ${cgroup}`, 'is not an absolute path', advice);
+  }
+  return {
+    interfaces: readInterfaces(settings.interface),
+    activeTimeoutMs: readTimeoutMs('--active-timeout', settings.activeTimeout),
+    idleTimeoutMs: readTimeoutMs('--idle-timeout', settings.idleTimeout),
+    maxFlows: readInteger('--max-flows', settings.maxFlows, 1, 2 ** 24),
+    attach: readAttachMode(settings.attach),
+    ...(netns !== undefined && { netns }),
+    ...(cgroup !== undefined && { cgroup }),
+  };
+}
+
+/** @throws ConfigError */
+export function readExportConfig(settings: ExportSettings): ExportConfig {
+  const collector = readCollector(settings.collector);
+  const source = settings.source === undefined ? undefined : readSource(settings.source);
+  if (source !== undefined && isIP(collector.host) !== 0) {
+    if (isIP(collector.host) !== isIP(source.address)) {
+      const reason = `is of another IP version than the collector ${collector.host}`;
+      throw new ConfigError(`--source ${source.address}`, reason, 'use two of the same version');
+    }
+  }
+  return {
+    version: readVersion(settings.exportVersion),
+    collector,
+    observationDomainId: readInteger(
+      '--observation-domain',
+      settings.observationDomain,
+      0,
+      0xffffffff,
+    ),
+    templateRefreshMs: readTimeoutMs('--template-refresh', settings.templateRefresh),
+    // A name may stand for an IPv6 address.
+    maxMessageOctets: isIPv4(collector.host) ? IPV4_PAYLOAD_OCTETS : IPV6_PAYLOAD_OCTETS,
+    ...(source !== undefined && { source }),
+  };
+}
+
+function readInterfaces(names: readonly string[]): readonly string[] | 'any' {
+  const advice = '"ip link" lists them; "any" means all';
+  if (names.length === 0) throw new ConfigError('-i', 'no interface given', advice);
+  for (const name of names) {
+    const setting = `-i ${name}`;
+    if (name === '') throw new ConfigError('-i', 'an interface without a name', advice);
+    if (Buffer.byteLength(name) > MAX_INTERFACE_NAME_OCTETS) {
+      const reason = `interface names have at most ${MAX_INTERFACE_NAME_OCTETS} octets`;
+      throw new ConfigError(setting, reason, advice);
+    }
+    if (/[\s/]/.test(name) || name === '.' || name === '..') {
+      throw new ConfigError(setting, 'is not an interface name', advice);
+    }
+  }
+  if (!names.includes('any')) return [...new Set(names)];
+  if (names.some((name) => name !== 'any')) {
+    throw new ConfigError('-i any', 'already means all interfaces', 'give either it or names');
+  }
+  return 'any';
+}
+
+function readTimeoutMs(option: string, text: string): number {
+  const seconds = /^\d+(\.\d+)?$|^\.\d+$/.test(text) ? Number(text) : NaN;
+  if (!(seconds >= MIN_TIMEOUT_S && seconds <= MAX_TIMEOUT_S)) {
+    const reason = Number.isNaN(seconds) ? 'is not a number of seconds' : 'is out of range';
+    const advice = `give seconds from ${MIN_TIMEOUT_S} to ${MAX_TIMEOUT_S}, such as 15 or 0.5`;
+    throw new ConfigError(`${option} ${text}`, reason, advice);
+  }
+  return Math.round(seconds * 1000);
+}
+
+function readInteger(option: string, text: string, min: number, max: number): number {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
+  if (!(value >= min && value <= max)) {
+    const reason = Number.isNaN(value) ? 'is not a whole number' : 'is out of range';
+    throw new ConfigError(`${option} ${text}`, reason, `give one from ${min} to ${max}`);
+  }
+  return value;
+}
+
+function readAttachMode(text: string): AttachMode {
+  const mode = ATTACH_MODES.find((known) => known === text);
+  if (mode !== undefined) return mode;
+  const advice = `give ${ATTACH_MODES.slice(0, -1).join(', ')} or ${ATTACH_MODES.at(-1) ?? ''}`;
+  throw new ConfigError(`--attach ${text}`, 'no such way of attaching', advice);
+}
+
+function readVersion(text: string): ExportVersion {
+  if (text === '9') return 9;
+  if (text === '10') return 10;
+  const advice = 'give 9 for NetFlow v9 or 10 for IPFIX';
+  throw new ConfigError(`-v ${text}`, 'no such export version', advice);
+}
+
+/** "host:port", "192.0.2.1:9995" or "[2001:db8::1]:9995". */
+function readCollector(text: string): Endpoint {
+  const advice = 'give HOST:PORT, such as 192.0.2.1:9995 or [2001:db8::1]:9995';
+  const setting = `-n ${text}`;
+  if (isIPv6(text)) {
+    throw new ConfigError(setting, 'where the address ends and the port begins is unclear', advice);
+  }
+  const match = HOST_AND_PORT.exec(text);
+  if (match === null) throw new ConfigError(setting, 'is not an address with a port', advice);
+  const [, bracketed, plain, portText] = match;
+  if (bracketed !== undefined && !isIPv6(bracketed)) {
+    throw new ConfigError(setting, `${bracketed} is not an IPv6 address`, advice);
+  }
+  const host = bracketed ?? plain ?? '';
+  if (/^[\d.]+$/.test(host) && !isIPv4(host)) {
+    throw new ConfigError(setting, `${host} is not an IPv4 address`, advice);
+  }
+  if (portText === undefined) throw new ConfigError(setting, 'has no port', advice);
+  return { host, port: readPort(setting, portText) };
+}
+
+/** An address of this host, alone or with a port: the messages are sent from there. */
+function readSource(text: string): { address: string; port?: number } {
+  if (isIP(text) !== 0) return { address: text };
+  const setting = `--source ${text}`;
+  const match = HOST_AND_PORT.exec(text);
+  const address = match?.[1] ?? match?.[2] ?? '';
+  if (isIP(address) === 0) {
+    const advice = 'give an address of this host, such as 192.0.2.7 or [2001:db8::7]:2055';
+    throw new ConfigError(setting, 'is not an IP address', advice);
+  }
+  const portText = match?.[3];
+  return portText === undefined ? { address } : { address, port: readPort(setting, portText) };
+}
+
+function readPort(setting: string, text: string): number {
+  const port = Number(text);
+  if (port >= 1 && port <= 65535) return port;
+  throw new ConfigError(setting, `${text} is not a port`, 'ports are numbers from 1 to 65535');
+}
