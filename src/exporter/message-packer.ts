@@ -1,0 +1,107 @@
+// Fills messages with data records, each up to the limit. A set ends where the template changes.
+import type { MessageFormat } from './message-format.js';
+import { encodeDataRecord } from './record-plan.js';
+import type { EncodingContext, RecordPlan } from './record-plan.js';
+
+/** A message whose header is still to be written. */
+export interface PackedMessage {
+  /** Reused: valid until the next message is complete. */
+  readonly bytes: Buffer;
+  readonly octets: number;
+  readonly dataRecords: number;
+}
+
+const NO_SET = -1;
+
+export class MessagePacker {
+  readonly #format: MessageFormat;
+  readonly #limit: number;
+  readonly #context: EncodingContext;
+  // Two, so that one can be on its way while the other is filled.
+  #bytes: Buffer;
+  #spare: Buffer;
+  #at: number;
+  #dataRecords = 0;
+  #setId = NO_SET;
+  #setStart = 0;
+
+  /** A message holds `maxMessageOctets` at most, provided that any record fits into one alone. */
+  constructor(
+    format: MessageFormat,
+    plans: readonly RecordPlan[],
+    maxMessageOctets: number,
+    context: EncodingContext,
+  ) {
+    this.#format = format;
+    this.#limit = maxMessageOctets;
+    this.#context = context;
+    // A record is encoded first and moved to the next message if it turns out not to fit.
+    const overhang = Math.max(...plans.map((plan) => plan.maxRecordOctets));
+    const octets = maxMessageOctets + format.setHeaderOctets + overhang + format.setAlignmentOctets;
+    this.#bytes = Buffer.alloc(octets);
+    this.#spare = Buffer.alloc(octets);
+    this.#at = format.headerOctets;
+  }
+
+  /** Takes a flow record; returns the message that was complete without it, if it did not fit. */
+  append(plan: RecordPlan, record: Buffer, offset: number): PackedMessage | undefined {
+    const setId = plan.template.id;
+    const isNewSet = this.#setId !== setId;
+    if (isNewSet) this.#closeSet();
+    const before = this.#at;
+    if (isNewSet) this.#openSet(setId);
+    const start = this.#at;
+    const end = encodeDataRecord(plan, record, offset, this.#bytes, start, this.#context);
+    if (this.#padded(end) <= this.#limit) {
+      this.#at = end;
+      this.#dataRecords++;
+      return undefined;
+    }
+    // Moved before the set's padding is written, which begins where the record does.
+    const { headerOctets, setHeaderOctets } = this.#format;
+    const octets = this.#bytes.copy(this.#spare, headerOctets + setHeaderOctets, start, end);
+    this.#at = before;
+    if (isNewSet) this.#setId = NO_SET;
+    const message = this.#complete();
+    this.#openSet(setId);
+    this.#at += octets;
+    this.#dataRecords = 1;
+    return message;
+  }
+
+  /** The message begun, if there is a record in it. */
+  finish(): PackedMessage | undefined {
+    return this.#dataRecords === 0 ? undefined : this.#complete();
+  }
+
+  #padded(end: number): number {
+    const { setAlignmentOctets } = this.#format;
+    const octets = end - this.#setStart;
+    return this.#setStart + Math.ceil(octets / setAlignmentOctets) * setAlignmentOctets;
+  }
+
+  #openSet(setId: number): void {
+    this.#setId = setId;
+    this.#setStart = this.#at;
+    this.#at += this.#format.setHeaderOctets;
+  }
+
+  #closeSet(): void {
+    if (this.#setId === NO_SET) return;
+    const end = this.#padded(this.#at);
+    this.#bytes.fill(0, this.#at, end);
+    this.#format.writeSetHeader(this.#setId, end - this.#setStart, this.#bytes, this.#setStart);
+    this.#at = end;
+    this.#setId = NO_SET;
+  }
+
+  #complete(): PackedMessage {
+    this.#closeSet();
+    const message = { bytes: this.#bytes, octets: this.#at, dataRecords: this.#dataRecords };
+    this.#bytes = this.#spare;
+    this.#spare = message.bytes;
+    this.#at = this.#format.headerOctets;
+    this.#dataRecords = 0;
+    return message;
+  }
+}

@@ -1,0 +1,138 @@
+// The one table of what an exported flow consists of. Templates, the record plans that encode by
+// them and the tests all read it: to export one more field, add one row.
+import { FLOW_RECORD, PROCESS_OWNER } from '../flow/flow-contract.gen.js';
+import type { FlowSide } from '../flow/flow-record.js';
+import type { INFORMATION_ELEMENTS } from './information-elements.gen.js';
+
+export type ElementName = keyof typeof INFORMATION_ELEMENTS;
+export type AddressFamily = 'ipv4' | 'ipv6';
+
+/** Field length that says "variable" in a template (RFC 7011 §7). */
+export const VARIABLE_LENGTH = 65535;
+/** Length of a field that a format does not have. */
+export const ABSENT = 0;
+
+/** How a field's octets come out of a flow record. Offsets are from the record's start. */
+export type FieldEncoding =
+  /** The octets as they stand: network order, or single octets. */
+  | { readonly kind: 'copy'; readonly offset: number; readonly octets: number }
+  /** A little-endian integer, to network order. */
+  | { readonly kind: 'swap'; readonly offset: number; readonly octets: number }
+  /** A kernel time as milliseconds since 1970. */
+  | { readonly kind: 'epoch'; readonly offset: number }
+  /** A kernel time as milliseconds of the exporter's uptime. */
+  | { readonly kind: 'uptime'; readonly offset: number }
+  /** The interface that the flow came in or went out by, 0 where it did not. */
+  | { readonly kind: 'interface'; readonly way: 'ingress' | 'egress' }
+  /** fragmentFlags from the flow's own flags. */
+  | { readonly kind: 'fragmentFlags' }
+  /** User id, 2^32 - 1 (Linux' "no user") where there is no process: 0 would be root. */
+  | { readonly kind: 'userId'; readonly owner: FlowSide }
+  /** Name of the process, empty without one. */
+  | { readonly kind: 'processName'; readonly owner: ProcessSide }
+  /** Login name of the user, empty without a process. */
+  | { readonly kind: 'userName'; readonly owner: ProcessSide };
+
+/** `local`: the process on this host; the sending one where both are (loopback). */
+export type ProcessSide = FlowSide | 'local';
+
+export interface FlowField {
+  readonly element: ElementName;
+  readonly encoding: FieldEncoding;
+  /** Length in an IPFIX template: octets, VARIABLE_LENGTH or ABSENT. */
+  readonly ipfixOctets: number;
+  /** Length in a NetFlow v9 template: octets or ABSENT. */
+  readonly netflow9Octets: number;
+  readonly families: AddressFamily | 'both';
+}
+
+type RecordField = keyof typeof FLOW_RECORD.fields;
+
+function copy(field: RecordField, octets: number = FLOW_RECORD.fields[field].size): FieldEncoding {
+  return { kind: 'copy', offset: FLOW_RECORD.fields[field].offset, octets };
+}
+
+function swap(field: RecordField): FieldEncoding {
+  const { offset, size } = FLOW_RECORD.fields[field];
+  return { kind: 'swap', offset, octets: size };
+}
+
+function time(kind: 'epoch' | 'uptime', field: 'first_ns' | 'last_ns'): FieldEncoding {
+  return { kind, offset: FLOW_RECORD.fields[field].offset };
+}
+
+function processId(side: FlowSide): FieldEncoding {
+  const { offset, size } = PROCESS_OWNER.fields.pid;
+  return { kind: 'swap', offset: FLOW_RECORD.fields[side].offset + offset, octets: size };
+}
+
+function field(
+  element: ElementName,
+  encoding: FieldEncoding,
+  ipfixOctets: number,
+  netflow9Octets: number,
+  families: FlowField['families'] = 'both',
+): FlowField {
+  return { element, encoding, ipfixOctets, netflow9Octets, families };
+}
+
+const INGRESS_INTERFACE = { kind: 'interface', way: 'ingress' } as const;
+const EGRESS_INTERFACE = { kind: 'interface', way: 'egress' } as const;
+
+/*
+ * The forms are those that every nfdump from 1.6 on reads, where formats leave a choice:
+ *  - Counters have 8 octets, the times of v9 are 21/22 and those of IPFIX 152/153.
+ *  - tcpControlBits has one octet, which RFC 7125 §3 allows: two are read as 0 by some. The low
+ *    octet is the first of a little-endian number.
+ *  - ICMPv6 goes by icmpTypeCodeIPv4 in v9, which knows no other.
+ *  - The process name in netflow9UserName has exactly 20 octets: nfdump takes 20 or 65 only.
+ *  - Names in v9 have fixed lengths: 16 hold any process name with a NUL behind it, 32 the login
+ *    names that useradd accepts.
+ *  - dot1qVlanId (243) would say the same as vlanId (58), which more collectors know. The inner
+ *    tag of QinQ has no older element than dot1qCustomerVlanId (245).
+ * Elements that stand side by side in the flow record are side by side here where that can be:
+ * the record plan then copies them in one go.
+ */
+export const FLOW_FIELDS: readonly FlowField[] = [
+  field('flowStartMilliseconds', time('epoch', 'first_ns'), 8, ABSENT),
+  field('flowEndMilliseconds', time('epoch', 'last_ns'), 8, ABSENT),
+  field('flowStartSysUpTime', time('uptime', 'first_ns'), ABSENT, 4),
+  field('flowEndSysUpTime', time('uptime', 'last_ns'), ABSENT, 4),
+  field('packetDeltaCount', swap('packets'), 8, 8),
+  field('octetDeltaCount', swap('octets'), 8, 8),
+  field('sourceIPv4Address', copy('source_address', 4), 4, 4, 'ipv4'),
+  field('destinationIPv4Address', copy('destination_address', 4), 4, 4, 'ipv4'),
+  field('sourceIPv6Address', copy('source_address'), 16, 16, 'ipv6'),
+  field('destinationIPv6Address', copy('destination_address'), 16, 16, 'ipv6'),
+  field('sourceTransportPort', copy('source_port'), 2, 2),
+  field('destinationTransportPort', copy('destination_port'), 2, 2),
+  field('icmpTypeCodeIPv4', copy('icmp_type_code'), 2, 2, 'ipv4'),
+  field('icmpTypeCodeIPv4', copy('icmp_type_code'), ABSENT, 2, 'ipv6'),
+  field('icmpTypeCodeIPv6', copy('icmp_type_code'), 2, ABSENT, 'ipv6'),
+  field('ipVersion', copy('ip_version'), 1, 1),
+  field('protocolIdentifier', copy('protocol'), 1, 1),
+  field('flowDirection', copy('direction'), 1, 1),
+  field('ipClassOfService', copy('tos'), 1, 1),
+  field('flowEndReason', copy('end_reason'), 1, 1),
+  field('tcpControlBits', copy('tcp_flags', 1), 1, 1),
+  field('ingressInterface', INGRESS_INTERFACE, 4, 4),
+  field('egressInterface', EGRESS_INTERFACE, 4, 4),
+  field('minimumIpTotalLength', swap('min_length'), 2, 2),
+  field('maximumIpTotalLength', swap('max_length'), 2, 2),
+  field('vlanId', swap('vlan_id'), 2, 2),
+  field('dot1qCustomerVlanId', swap('inner_vlan_id'), 2, 2),
+  field('minimumTTL', copy('min_ttl'), 1, 1),
+  field('maximumTTL', copy('max_ttl'), 1, 1),
+  field('sourceMacAddress', copy('source_mac'), 6, 6),
+  field('destinationMacAddress', copy('destination_mac'), 6, 6),
+  field('fragmentFlags', { kind: 'fragmentFlags' }, 1, 1),
+  field('netflow9UserName', { kind: 'processName', owner: 'local' }, ABSENT, 20),
+  field('srcProcessId', processId('source'), 4, 4),
+  field('srcProcessName', { kind: 'processName', owner: 'source' }, VARIABLE_LENGTH, 16),
+  field('srcProcessUserId', { kind: 'userId', owner: 'source' }, 4, 4),
+  field('srcProcessUserName', { kind: 'userName', owner: 'source' }, VARIABLE_LENGTH, 32),
+  field('dstProcessId', processId('destination'), 4, 4),
+  field('dstProcessName', { kind: 'processName', owner: 'destination' }, VARIABLE_LENGTH, 16),
+  field('dstProcessUserId', { kind: 'userId', owner: 'destination' }, 4, 4),
+  field('dstProcessUserName', { kind: 'userName', owner: 'destination' }, VARIABLE_LENGTH, 32),
+];
