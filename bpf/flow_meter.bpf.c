@@ -109,7 +109,10 @@ static __always_inline void update_owners(struct __sk_buff *skb, struct flow_ent
 static __always_inline bool owners_are_due(struct __sk_buff *skb, const struct flow_entry *entry,
 					   const struct packet *p, __u8 direction, __u64 now)
 {
-	if (direction == FLOW_EGRESS && owner_is_due(entry, SOURCE, p, now))
+	if (direction == FLOW_EGRESS &&
+	    (owner_is_due(entry, SOURCE, p, now) ||
+	     /* another socket on the same ports */
+	     bpf_get_socket_cookie(skb) != entry->owners[SOURCE].cookie))
 		return true;
 	return (direction == FLOW_INGRESS || skb->ifindex == LOOPBACK_IFINDEX) &&
 	       owner_is_due(entry, DESTINATION, p, now);

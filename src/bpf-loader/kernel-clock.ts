@@ -1,6 +1,11 @@
-// CLOCK_BOOTTIME, which Node does not offer.
+// CLOCK_BOOTTIME, which Node does not offer, and its distance to the time of day.
 import type { KernelClock } from '../flow/clock.js';
+import { CLOCK_BOOTTIME, CLOCK_REALTIME, loadLibc } from './native.js';
 
 export function openKernelClock(): KernelClock {
-  throw new Error('not written yet');
+  const { clockNs } = loadLibc();
+  return {
+    bootNs: () => clockNs(CLOCK_BOOTTIME),
+    bootEpochMs: () => Number(clockNs(CLOCK_REALTIME) - clockNs(CLOCK_BOOTTIME)) / 1e6,
+  };
 }

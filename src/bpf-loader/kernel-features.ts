@@ -1,5 +1,11 @@
-// What the kernel and the machine offer, found by trying: for `procflow doctor`, and to choose
-// between ways of attaching.
+// What the kernel and the machine offer, found by trying: for `procflow doctor`.
+import { existsSync, readFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { BpfError } from './bpf-error.js';
+import { BpfObject, missingCapabilities, openLibbpf } from './bpf-object.js';
+import { probeAttachMode } from './interface-attachment.js';
+import { loadLibc } from './native.js';
+import { findCgroup2Mount } from './socket-hooks.js';
 
 export interface KernelFeature {
   readonly name: string;
@@ -12,6 +18,136 @@ export interface KernelFeature {
   readonly consequence: string;
 }
 
+const SMALLEST_CACHE = { flows_v4: 16, flows_v6: 16 };
+
+/** Never throws: what fails is a feature that was not found. */
 export function probeKernelFeatures(): readonly KernelFeature[] {
-  throw new Error('not written yet');
+  return [
+    kernelRelease(),
+    libbpf(),
+    kernelTypes(),
+    capabilities(),
+    ...programs(),
+    cgroup(),
+    lockdown(),
+  ];
+}
+
+function kernelRelease(): KernelFeature {
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  return {
+    name: 'kernel 5.12 or later',
+    found: major > 5 || (major === 5 && minor >= 12),
+    required: true,
+    detail: release(),
+    consequence: 'atomic exchange in BPF, which exact expiry needs',
+  };
+}
+
+function libbpf(): KernelFeature {
+  const feature = {
+    name: 'libbpf 1.0 or later',
+    required: true,
+    consequence: 'install it: apt-get install libbpf1',
+  };
+  try {
+    return { ...feature, found: true, detail: openLibbpf().versionString() };
+  } catch (error) {
+    return { ...feature, found: false, detail: messageOf(error) };
+  }
+}
+
+function kernelTypes(): KernelFeature {
+  const path = '/sys/kernel/btf/vmlinux';
+  const found = existsSync(path);
+  return {
+    name: 'kernel type information (BTF)',
+    found,
+    required: true,
+    detail: found ? path : `no ${path}`,
+    consequence: 'use a kernel built with CONFIG_DEBUG_INFO_BTF',
+  };
+}
+
+function capabilities(): KernelFeature {
+  const missing = missingCapabilities();
+  return {
+    name: 'capabilities',
+    found: missing.length === 0,
+    required: true,
+    detail: missing.length === 0 ? 'BPF, PERFMON, NET_ADMIN' : `missing: ${missing.join(', ')}`,
+    consequence: 'run as root',
+  };
+}
+
+/** Loads the programs, and asks the loaded ones what cannot be known otherwise. */
+function programs(): KernelFeature[] {
+  const load = {
+    name: 'BPF programs load',
+    required: true,
+    consequence: 'procflow --debug live prints the reason in full',
+  };
+  let object: BpfObject;
+  try {
+    object = BpfObject.load(SMALLEST_CACHE);
+  } catch (error) {
+    return [{ ...load, found: false, detail: messageOf(error) }];
+  }
+  try {
+    const mode = probeAttachMode(object, loadLibc());
+    return [
+      { ...load, found: true, detail: 'packets, sockets, expiry' },
+      {
+        name: 'TCX links',
+        found: mode === 'tcx',
+        required: false,
+        detail: mode === 'tcx' ? 'attached to lo and detached' : 'not in this kernel (6.6)',
+        consequence: 'clsact filters are used; after a crash they stay until the next start',
+      },
+      {
+        name: 'send and receive tracepoints',
+        found: object.unavailable.size === 0,
+        required: false,
+        detail:
+          object.unavailable.size === 0
+            ? 'sock_send_length, sock_recv_length'
+            : 'not in this kernel (6.3)',
+        consequence: 'a socket shared by processes stays with its creator; no AF_PACKET senders',
+      },
+    ];
+  } finally {
+    object.close();
+  }
+}
+
+function cgroup(): KernelFeature {
+  const mount = findCgroup2Mount(readFileSync('/proc/self/mountinfo', 'utf8'));
+  return {
+    name: 'cgroup v2',
+    found: mount !== undefined,
+    required: false,
+    detail: mount ?? 'not mounted',
+    consequence: 'a socket has an owner only from its first use on',
+  };
+}
+
+function lockdown(): KernelFeature {
+  let mode = 'none';
+  try {
+    mode = /\[(\w+)\]/.exec(readFileSync('/sys/kernel/security/lockdown', 'utf8'))?.[1] ?? mode;
+  } catch {
+    mode = 'cannot be read (securityfs is not mounted)';
+  }
+  return {
+    name: 'lockdown',
+    found: true,
+    required: false,
+    detail: mode,
+    consequence: 'nothing: no program needs more than lockdown "confidentiality" allows',
+  };
+}
+
+function messageOf(error: unknown): string {
+  if (error instanceof BpfError) return error.message;
+  return error instanceof Error ? error.message : String(error);
 }

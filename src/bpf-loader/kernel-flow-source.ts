@@ -1,5 +1,17 @@
 // The kernel's flow cache as a FlowSource: loads the programs, attaches them, sweeps the cache.
 import type { FlowSource } from '../flow/flow-source.js';
+import { BpfError } from './bpf-error.js';
+import { BpfObject } from './bpf-object.js';
+import { openFlowCache } from './flow-cache.js';
+import {
+  attachInterface,
+  probeAttachMode,
+  type AttachMode,
+  type Attachment,
+} from './interface-attachment.js';
+import { loadLibc } from './native.js';
+import { openNetworkNamespace } from './network-namespace.js';
+import { attachSocketHooks } from './socket-hooks.js';
 
 export interface KernelFlowSourceOptions {
   /** Interface names, or 'any': all of them, also those that appear later. */
@@ -8,12 +20,12 @@ export interface KernelFlowSourceOptions {
   readonly netns?: string;
   readonly activeTimeoutMs: number;
   readonly idleTimeoutMs: number;
-  /** Most flows that the cache holds at a time. */
+  /** Most flows that the cache holds at a time, for each of IPv4 and IPv6. */
   readonly maxFlows: number;
   /** cgroup v2 directory whose sockets are seen at creation; default: the root. */
   readonly cgroup?: string;
   /** How to attach: 'auto' takes TCX where the kernel has it. */
-  readonly attach?: 'auto' | 'tcx' | 'clsact';
+  readonly attach?: 'auto' | AttachMode;
   /** Told what an operator should know but what stops nothing; one line each. */
   readonly onNotice: (line: string) => void;
 }
@@ -25,7 +37,155 @@ export interface KernelFlowSource extends FlowSource {
   readonly rescanInterfaces: () => void;
 }
 
+/** After a FIN or RST a TCP flow waits this long for the packets that close the connection. */
+const ENDED_TIMEOUT_MS = 1000;
+
+/** Opens resources one after the other and closes them in reverse order. */
+class Resources {
+  readonly #closers: (() => void)[] = [];
+
+  add<Resource extends { close(): void }>(resource: Resource): Resource {
+    this.#closers.push(() => {
+      resource.close();
+    });
+    return resource;
+  }
+
+  close(): void {
+    for (let closer = this.#closers.pop(); closer !== undefined; closer = this.#closers.pop()) {
+      closer();
+    }
+  }
+}
+
 /** @throws BpfError with a message for the user */
-export function openKernelFlowSource(_options: KernelFlowSourceOptions): KernelFlowSource {
-  throw new Error('not written yet');
+export function openKernelFlowSource(options: KernelFlowSourceOptions): KernelFlowSource {
+  const resources = new Resources();
+  try {
+    return open(options, resources);
+  } catch (error) {
+    resources.close();
+    throw error;
+  }
+}
+
+function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlowSource {
+  const libc = loadLibc();
+  const namespace = resources.add(openNetworkNamespace(options.netns, libc));
+  const object = resources.add(
+    BpfObject.load({ flows_v4: options.maxFlows, flows_v6: options.maxFlows }),
+  );
+  const cache = resources.add(
+    openFlowCache(object, {
+      activeTimeoutMs: options.activeTimeoutMs,
+      idleTimeoutMs: options.idleTimeoutMs,
+      endedTimeoutMs: Math.min(ENDED_TIMEOUT_MS, options.idleTimeoutMs),
+    }),
+  );
+  resources.add(attachSocketHooks(object, options.cgroup, options.onNotice));
+
+  const attachments = new InterfaceAttachments(options, (name, mode) =>
+    attachInterface(object, libc, name, mode),
+  );
+  resources.add({
+    close: () => {
+      namespace.run(() => {
+        attachments.detachAll();
+      });
+    },
+  });
+  namespace.run(() => {
+    const mode =
+      options.attach === undefined || options.attach === 'auto'
+        ? probeAttachMode(object, libc)
+        : options.attach;
+    attachments.attachFirst(mode, libc.interfaces());
+  });
+
+  return {
+    interfaces: () => attachments.names(),
+    rescanInterfaces: () => {
+      if (options.interfaces !== 'any') return;
+      namespace.run(() => {
+        attachments.follow(libc.interfaces());
+      });
+    },
+    stop: () => {
+      namespace.run(() => {
+        attachments.detachAll();
+      });
+    },
+    sweep: cache.sweep,
+    counters: cache.counters,
+    close: () => {
+      resources.close();
+    },
+  };
+}
+
+/** Which interfaces are metered, by index: a name can move to another interface. */
+class InterfaceAttachments {
+  readonly #options: KernelFlowSourceOptions;
+  readonly #attach: (name: string, mode: AttachMode) => Attachment;
+  readonly #attached = new Map<number, Attachment>();
+  /** Interfaces that cannot be metered; said once. */
+  readonly #refused = new Set<number>();
+  #mode: AttachMode = 'tcx';
+  #stopped = false;
+
+  constructor(
+    options: KernelFlowSourceOptions,
+    attach: (name: string, mode: AttachMode) => Attachment,
+  ) {
+    this.#options = options;
+    this.#attach = attach;
+  }
+
+  names(): readonly string[] {
+    return [...this.#attached.values()].map((attachment) => attachment.interfaceName);
+  }
+
+  /** @throws BpfError when an interface that was named cannot be metered, or none of any */
+  attachFirst(mode: AttachMode, present: ReadonlyMap<number, string>): void {
+    this.#mode = mode;
+    if (this.#options.interfaces === 'any') {
+      this.follow(present);
+      if (this.#attached.size === 0) {
+        throw new BpfError('ENODEV', 'meter any interface', 'none could be attached to');
+      }
+      return;
+    }
+    const indexes = new Map([...present].map(([index, name]) => [name, index]));
+    for (const name of new Set(this.#options.interfaces)) {
+      this.#attached.set(indexes.get(name) ?? 0, this.#attach(name, mode));
+    }
+  }
+
+  /** Makes the attachments match the interfaces that are there. */
+  follow(present: ReadonlyMap<number, string>): void {
+    if (this.#stopped) return;
+    for (const [index, attachment] of this.#attached) {
+      if (present.has(index)) continue;
+      attachment.detach();
+      this.#attached.delete(index);
+      this.#options.onNotice(`interface ${attachment.interfaceName} is gone`);
+    }
+    for (const index of this.#refused) if (!present.has(index)) this.#refused.delete(index);
+    for (const [index, name] of present) {
+      if (this.#attached.has(index) || this.#refused.has(index)) continue;
+      try {
+        this.#attached.set(index, this.#attach(name, this.#mode));
+      } catch (error) {
+        if (!(error instanceof BpfError)) throw error;
+        this.#refused.add(index);
+        this.#options.onNotice(`interface ${name} is not metered: ${error.message}`);
+      }
+    }
+  }
+
+  detachAll(): void {
+    this.#stopped = true;
+    for (const attachment of this.#attached.values()) attachment.detach();
+    this.#attached.clear();
+  }
 }

@@ -10,8 +10,11 @@ export interface FlowRecordBatch {
   readonly count: number;
 }
 
+/** Without the enumeration's last entry, which is their number. */
+export type MeterCounter = Exclude<keyof typeof METER_COUNTER, 'METER_COUNTERS'>;
+
 /** The kernel's counters by name; all only grow. */
-export type MeterCounters = Readonly<Record<keyof typeof METER_COUNTER, number>>;
+export type MeterCounters = Readonly<Record<MeterCounter, number>>;
 
 /** What a sweep expires: flows past a timeout, or every flow (flowEndReason "forced end"). */
 export type SweepScope = 'expired' | 'all';
@@ -20,6 +23,8 @@ export interface FlowSource {
   /** One pass over the flow cache. */
   sweep(scope: SweepScope): AsyncIterable<FlowRecordBatch>;
   counters(): MeterCounters;
+  /** No packet is counted after this; the flows stay until they are swept. */
+  stop(): void;
   /** Detaches and releases everything. Flows that were not swept are lost: sweep 'all' first. */
   close(): void;
 }

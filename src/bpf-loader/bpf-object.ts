@@ -1,0 +1,219 @@
+// The compiled BPF programs, loaded: open, check the contract, load, look up programs and maps.
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { getSystemErrorName } from 'node:util';
+import { BpfError } from './bpf-error.js';
+import { checkContract } from './contract-check.js';
+import {
+  lastErrno,
+  loadLibbpf,
+  openArgument,
+  type Libbpf,
+  type LinkPointer,
+  type MapPointer,
+  type ObjectPointer,
+  type ProgramPointer,
+} from './native.js';
+
+const OBJECT_PATH = fileURLToPath(new URL('../../bpf/procflow.bpf.o', import.meta.url));
+const KERNEL_BTF = '/sys/kernel/btf/vmlinux';
+const VERIFIER_LOG_OCTETS = 1 << 20;
+const KEPT_LIBBPF_LINES = 200;
+const LIBBPF_MINIMUM = 1;
+
+/** Programs that can do without, and the name in the kernel's BTF that they need. */
+const OPTIONAL_PROGRAMS: Readonly<Record<string, string>> = {
+  socket_sent: 'btf_trace_sock_send_length',
+  socket_received: 'btf_trace_sock_recv_length',
+};
+
+/** Capabilities that the set-up needs: number in CapEff, name, what for. */
+const CAPABILITIES = [
+  [39, 'CAP_BPF', 'load BPF programs'],
+  [38, 'CAP_PERFMON', 'read kernel structures'],
+  [12, 'CAP_NET_ADMIN', 'attach to interfaces'],
+] as const;
+const CAP_SYS_ADMIN = 21;
+
+/** Names of the capabilities that this process lacks. */
+export function missingCapabilities(): string[] {
+  const status = readFileSync('/proc/self/status', 'utf8');
+  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
+  const has = (bit: number): boolean => ((effective >> BigInt(bit)) & 1n) === 1n;
+  if (has(CAP_SYS_ADMIN) && has(12)) return [];
+  return CAPABILITIES.filter(([bit]) => !has(bit)).map(([, name]) => name);
+}
+
+/** What to do about an errno, where it is clear. */
+function adviceFor(code: string, libbpfLines: readonly string[]): string {
+  if (code === 'EPERM' || code === 'EACCES') {
+    const missing = missingCapabilities();
+    if (missing.length > 0) return `run as root, or with ${missing.join(', ')}`;
+  }
+  const program = failedProgram(libbpfLines);
+  const which = program === undefined ? '' : `program ${program}: `;
+  switch (code) {
+    case 'EPERM':
+      return `${which}the kernel's policy forbids it; \`procflow doctor\` shows what is allowed`;
+    case 'ENOMEM':
+      return `${which}not enough memory, or a limit on it; lower --max-flows`;
+    case 'EINVAL':
+    case 'EACCES':
+    case 'E2BIG':
+      return `${which}the kernel's verifier refused it; --debug prints its log`;
+    case 'ESRCH':
+    case 'ENOENT':
+      return `${which}this kernel lacks what it attaches to; \`procflow doctor\` shows what`;
+    default:
+      return program === undefined ? '' : `program ${program}`;
+  }
+}
+
+/** libbpf names the program that failed only in its messages. */
+function failedProgram(lines: readonly string[]): string | undefined {
+  for (const line of lines) {
+    const match = /prog '([^']+)': (?:failed|BPF program load failed)/.exec(line);
+    if (match) return match[1];
+  }
+  return undefined;
+}
+
+export function openLibbpf(): Libbpf {
+  const path = process.env['PROCFLOW_LIBBPF'] ?? 'libbpf.so.1';
+  try {
+    return loadLibbpf(path);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new BpfError(
+      'LIBBPF_MISSING',
+      `load ${path}`,
+      `${reason}; install libbpf ${LIBBPF_MINIMUM}.0 or later: apt-get install libbpf1`,
+    );
+  }
+}
+
+/** Whether the running kernel's BTF has this name; a search over its string table. */
+function kernelBtfHas(names: readonly string[]): Set<string> {
+  const btf = readFileSync(KERNEL_BTF);
+  return new Set(names.filter((name) => btf.includes(`\0${name}\0`)));
+}
+
+export class BpfObject {
+  readonly libbpf: Libbpf;
+  /** Optional programs that this kernel cannot run. */
+  readonly unavailable: ReadonlySet<string>;
+  readonly #object: ObjectPointer;
+  readonly #log: Buffer;
+  readonly #lines: string[];
+
+  private constructor(
+    libbpf: Libbpf,
+    object: ObjectPointer,
+    unavailable: ReadonlySet<string>,
+    log: Buffer,
+    lines: string[],
+  ) {
+    this.libbpf = libbpf;
+    this.#object = object;
+    this.unavailable = unavailable;
+    this.#log = log;
+    this.#lines = lines;
+  }
+
+  /**
+   * Opens and loads the programs.
+   * @param maxEntries sizes of maps, by name
+   * @throws BpfError
+   */
+  static load(maxEntries: Readonly<Record<string, number>>): BpfObject {
+    const libbpf = openLibbpf();
+    const lines: string[] = [];
+    libbpf.onPrint((line) => {
+      lines.push(line);
+      if (lines.length > KEPT_LIBBPF_LINES) lines.shift();
+    });
+    if (!existsSync(OBJECT_PATH)) {
+      throw new BpfError('ENOENT', `open ${OBJECT_PATH}`, 'build it: make build');
+    }
+    if (!existsSync(KERNEL_BTF)) {
+      throw new BpfError(
+        'ENOENT',
+        `read ${KERNEL_BTF}`,
+        'procflow needs a kernel built with CONFIG_DEBUG_INFO_BTF',
+      );
+    }
+    const log = Buffer.alloc(VERIFIER_LOG_OCTETS);
+    const object = libbpf.openFile(OBJECT_PATH, openArgument(log));
+    if (object === null) {
+      throw bpfError(lastErrno(), `open ${OBJECT_PATH}`, lines, log);
+    }
+    try {
+      checkContract(libbpf.btfBytes(object), OBJECT_PATH);
+      const known = kernelBtfHas(Object.values(OPTIONAL_PROGRAMS));
+      const unavailable = new Set(
+        Object.entries(OPTIONAL_PROGRAMS)
+          .filter(([, needs]) => !known.has(needs))
+          .map(([program]) => program),
+      );
+      const loaded = new BpfObject(libbpf, object, unavailable, log, lines);
+      for (const name of unavailable) libbpf.setAutoload(loaded.program(name), false);
+      for (const [name, entries] of Object.entries(maxEntries)) {
+        libbpf.setMaxEntries(loaded.map(name), entries);
+      }
+      const result = libbpf.load(object);
+      if (result < 0) throw bpfError(-result, 'load the BPF programs', lines, log);
+      return loaded;
+    } catch (error) {
+      libbpf.close(object);
+      throw error;
+    }
+  }
+
+  program(name: string): ProgramPointer {
+    const program = this.libbpf.findProgram(this.#object, name);
+    if (program === null) throw new Error(`no program ${name} in ${OBJECT_PATH}`);
+    return program;
+  }
+
+  map(name: string): MapPointer {
+    const map = this.libbpf.findMap(this.#object, name);
+    if (map === null) throw new Error(`no map ${name} in ${OBJECT_PATH}`);
+    return map;
+  }
+
+  programFd(name: string): number {
+    return this.libbpf.programFd(this.program(name));
+  }
+
+  mapFd(name: string): number {
+    return this.libbpf.mapFd(this.map(name));
+  }
+
+  /** Turns a call's failure into the error that the user reads. */
+  error(errno: number, operation: string): BpfError {
+    return bpfError(errno, operation, this.#lines, this.#log);
+  }
+
+  /** @throws BpfError when libbpf returned no link */
+  link(link: LinkPointer | null, operation: string): LinkPointer {
+    if (link === null) throw this.error(lastErrno(), operation);
+    return link;
+  }
+
+  close(): void {
+    this.libbpf.close(this.#object);
+  }
+}
+
+function bpfError(
+  errno: number,
+  operation: string,
+  lines: readonly string[],
+  log: Buffer,
+): BpfError {
+  const code = getSystemErrorName(-errno);
+  const end = log.indexOf(0);
+  const verifierLog = log.toString('utf8', 0, end === -1 ? log.length : end);
+  const details = [...lines, verifierLog].filter((text) => text !== '').join('\n');
+  return new BpfError(code, operation, adviceFor(code, lines), details);
+}

@@ -1,0 +1,157 @@
+// The packet programs on an interface: TCX links where the kernel has them (6.6), clsact filters
+// where not. A TCX link goes away with its descriptor; a filter stays after a crash, so it has a
+// handle and a priority of ours, by which the next start finds and replaces it.
+import { closeSync } from 'node:fs';
+import type { BpfObject } from './bpf-object.js';
+import { BpfError } from './bpf-error.js';
+import { tcFilterArgument, tcHookArgument, type Libc, type TcHook } from './native.js';
+import { constants } from 'node:os';
+
+export type AttachMode = 'tcx' | 'clsact';
+
+type Direction = 'ingress' | 'egress';
+
+/** Where and with what: numbers of enum bpf_attach_type and enum bpf_tc_attach_point. */
+const ATTACH: Readonly<Record<Direction, { tcx: number; clsact: number }>> = {
+  ingress: { tcx: 46, clsact: 1 },
+  egress: { tcx: 47, clsact: 2 },
+};
+const CLSACT_BOTH = 3;
+const BPF_TC_F_REPLACE = 1;
+const FILTER_HANDLE = 0x50464c57; // "PFLW"
+const FILTER_PRIORITY = 0xc0de;
+
+// ARPHRD_ numbers of include/uapi/linux/if_arp.h.
+const ETHERNET = 1;
+const LOOPBACK = 772;
+const WITHOUT_LINK_LAYER = new Set([
+  512, // PPP
+  519, // raw IP
+  768, // IPIP tunnel
+  769, // IPv6 tunnel
+  776, // SIT
+  778, // GRE over IPv4
+  823, // GRE over IPv6
+  65534, // none: tun, WireGuard
+]);
+
+export interface Attachment {
+  readonly interfaceName: string;
+  detach(): void;
+}
+
+interface Hook {
+  readonly direction: Direction;
+  readonly program: string;
+}
+
+/** Which programs an interface gets, or why none. */
+function hooksFor(linkType: number | undefined): readonly Hook[] | string {
+  if (linkType === undefined) return 'it is gone';
+  // Loopback is metered on its way out only: what goes out there comes in again.
+  if (linkType === LOOPBACK) return [{ direction: 'egress', program: 'flow_egress' }];
+  if (linkType === ETHERNET) {
+    return [
+      { direction: 'ingress', program: 'flow_ingress' },
+      { direction: 'egress', program: 'flow_egress' },
+    ];
+  }
+  if (WITHOUT_LINK_LAYER.has(linkType)) {
+    return [
+      { direction: 'ingress', program: 'flow_ingress_ip' },
+      { direction: 'egress', program: 'flow_egress_ip' },
+    ];
+  }
+  return `its link layer (ARPHRD ${linkType}) is neither Ethernet nor plain IP`;
+}
+
+function attachTcx(object: BpfObject, ifindex: number, hook: Hook, where: string): () => void {
+  const fd = object.libbpf.createLink(
+    object.programFd(hook.program),
+    ifindex,
+    ATTACH[hook.direction].tcx,
+    null,
+  );
+  if (fd < 0) throw object.error(-fd, `attach ${hook.program} to ${where} ${hook.direction} (TCX)`);
+  return () => {
+    closeSync(fd);
+  };
+}
+
+function attachClsact(object: BpfObject, ifindex: number, hook: Hook, where: string): () => void {
+  const { libbpf } = object;
+  const tcHook: TcHook = { ifindex, attachPoint: ATTACH[hook.direction].clsact };
+  const filter = { flags: 0, handle: FILTER_HANDLE, priority: FILTER_PRIORITY };
+  const result = libbpf.attachTc(
+    tcHookArgument(tcHook),
+    tcFilterArgument({
+      ...filter,
+      programFd: object.programFd(hook.program),
+      flags: BPF_TC_F_REPLACE,
+    }),
+  );
+  if (result < 0) {
+    throw object.error(-result, `attach ${hook.program} to ${where} ${hook.direction} (clsact)`);
+  }
+  return () => {
+    libbpf.detachTc(tcHookArgument(tcHook), tcFilterArgument({ ...filter, programFd: 0 }));
+  };
+}
+
+/** @returns what removes the qdisc again, if it is ours */
+function ensureClsact(object: BpfObject, ifindex: number, where: string): () => void {
+  const hook = tcHookArgument({ ifindex, attachPoint: CLSACT_BOTH });
+  const result = object.libbpf.createTcHook(hook);
+  if (result === -constants.errno.EEXIST) return () => undefined;
+  if (result < 0) throw object.error(-result, `add the clsact qdisc to ${where}`);
+  return () => {
+    object.libbpf.destroyTcHook(hook);
+  };
+}
+
+/**
+ * Attaches to one interface of the calling thread's network namespace.
+ * @throws BpfError when there is no such interface or it cannot be metered
+ */
+export function attachInterface(
+  object: BpfObject,
+  libc: Libc,
+  interfaceName: string,
+  mode: AttachMode,
+): Attachment {
+  const ifindex = libc.interfaceIndex(interfaceName);
+  if (ifindex === 0) {
+    const names = [...libc.interfaces().values()].join(', ');
+    throw new BpfError('ENODEV', `meter interface ${interfaceName}`, `there are: ${names}`);
+  }
+  const hooks = hooksFor(libc.linkType(interfaceName));
+  if (typeof hooks === 'string') {
+    throw new BpfError('EPFNOSUPPORT', `meter interface ${interfaceName}`, hooks);
+  }
+  const undo: (() => void)[] = [];
+  const detach = (): void => {
+    for (let step = undo.pop(); step !== undefined; step = undo.pop()) step();
+  };
+  try {
+    if (mode === 'clsact') undo.push(ensureClsact(object, ifindex, interfaceName));
+    const attach = mode === 'tcx' ? attachTcx : attachClsact;
+    for (const hook of hooks) undo.push(attach(object, ifindex, hook, interfaceName));
+  } catch (error) {
+    detach();
+    throw error;
+  }
+  return { interfaceName, detach };
+}
+
+/** TCX if the kernel takes a link on the loopback interface's egress, else clsact. */
+export function probeAttachMode(object: BpfObject, libc: Libc): AttachMode {
+  const fd = object.libbpf.createLink(
+    object.programFd('flow_egress'),
+    libc.interfaceIndex('lo'),
+    ATTACH.egress.tcx,
+    null,
+  );
+  if (fd < 0) return 'clsact';
+  closeSync(fd);
+  return 'tcx';
+}

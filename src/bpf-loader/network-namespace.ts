@@ -1,0 +1,60 @@
+// Entering a network namespace for the time of a call: interface indexes and TC attachments are
+// those of the calling thread's namespace. Everything else, the export sockets above all, stays.
+import { closeSync, openSync } from 'node:fs';
+import { BpfError } from './bpf-error.js';
+import { lastErrno, type Libc } from './native.js';
+import { getSystemErrorName } from 'node:util';
+
+const NAMED_NAMESPACES = '/run/netns';
+const OWN_NAMESPACE = '/proc/thread-self/ns/net';
+
+export interface NetworkNamespace {
+  /** Runs `body` inside. It must not be asynchronous: the thread comes back when it returns. */
+  readonly run: <Result>(body: () => Result) => Result;
+  readonly close: () => void;
+}
+
+function openNamespace(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? 'EIO';
+    const advice =
+      code === 'ENOENT' ? '`ip netns list` shows those that have a name' : 'needs CAP_SYS_ADMIN';
+    throw new BpfError(code, `open network namespace ${path}`, advice);
+  }
+}
+
+/**
+ * @param nameOrPath a name under /run/netns, a path, or undefined for the current one
+ * @throws BpfError when there is none, or it may not be entered
+ */
+export function openNetworkNamespace(nameOrPath: string | undefined, libc: Libc): NetworkNamespace {
+  if (nameOrPath === undefined) return { run: (body) => body(), close: () => undefined };
+  const path = nameOrPath.includes('/') ? nameOrPath : `${NAMED_NAMESPACES}/${nameOrPath}`;
+  const own = openNamespace(OWN_NAMESPACE);
+  const target = openNamespace(path);
+  const enter = (fd: number, operation: string): void => {
+    if (libc.enterNetworkNamespace(fd) === 0) return;
+    const code = getSystemErrorName(-lastErrno());
+    throw new BpfError(
+      code,
+      operation,
+      code === 'EPERM' ? 'needs CAP_SYS_ADMIN: run as root' : 'is it a network namespace?',
+    );
+  };
+  return {
+    run: (body) => {
+      enter(target, `enter network namespace ${path}`);
+      try {
+        return body();
+      } finally {
+        enter(own, 'return to the own network namespace');
+      }
+    },
+    close: () => {
+      closeSync(target);
+      closeSync(own);
+    },
+  };
+}

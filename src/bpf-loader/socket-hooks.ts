@@ -1,0 +1,100 @@
+// The programs that keep the owners of sockets, and the walk over the descriptors that were open
+// before them.
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import type { BpfObject } from './bpf-object.js';
+import { BpfError } from './bpf-error.js';
+import type { LinkPointer } from './native.js';
+
+export interface SocketHooks {
+  readonly close: () => void;
+}
+
+const SNAPSHOT_OCTETS = 4096; // the walk writes nothing; reading drives it
+
+/** Where cgroup v2 is mounted: /sys/fs/cgroup, or /sys/fs/cgroup/unified in the hybrid layout. */
+export function findCgroup2Mount(mountinfo: string): string | undefined {
+  for (const line of mountinfo.split('\n')) {
+    // id parent device root mountpoint options [optional...] - type source options
+    const [before, after] = line.split(' - ');
+    if (after?.startsWith('cgroup2 ')) return before?.split(' ')[4];
+  }
+  return undefined;
+}
+
+function attachToCgroup(object: BpfObject, cgroup: string): LinkPointer {
+  let fd: number;
+  try {
+    fd = openSync(cgroup, 'r');
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? 'EIO';
+    throw new BpfError(code, `open cgroup ${cgroup}`, 'give a directory of cgroup v2');
+  }
+  try {
+    return object.link(
+      object.libbpf.attachCgroup(object.program('socket_created'), fd),
+      `attach socket_created to cgroup ${cgroup}`,
+    );
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Drives the task_file iterator once; it fills the owners of sockets that have none. */
+function snapshotSockets(object: BpfObject): void {
+  const { libbpf } = object;
+  const link = object.link(
+    libbpf.attachIterator(object.program('snapshot_sockets'), null),
+    'attach snapshot_sockets',
+  );
+  try {
+    const fd = libbpf.createIterator(libbpf.linkFd(link));
+    if (fd < 0) throw object.error(-fd, 'walk the open sockets');
+    try {
+      const nothing = Buffer.alloc(SNAPSHOT_OCTETS);
+      while (readSync(fd, nothing) > 0);
+    } finally {
+      closeSync(fd);
+    }
+  } finally {
+    libbpf.destroyLink(link);
+  }
+}
+
+/**
+ * Attaches every hook that the kernel has, then takes the snapshot: a socket that is opened in
+ * between is seen by both, and the hooks' word stands.
+ * @param cgroup directory of cgroup v2; undefined: its root
+ * @throws BpfError
+ */
+export function attachSocketHooks(
+  object: BpfObject,
+  cgroup: string | undefined,
+  onNotice: (line: string) => void,
+): SocketHooks {
+  const links: LinkPointer[] = [];
+  const close = (): void => {
+    for (let link = links.pop(); link !== undefined; link = links.pop()) {
+      object.libbpf.destroyLink(link);
+    }
+  };
+  try {
+    for (const name of ['socket_state_changed', 'socket_sent', 'socket_received']) {
+      if (object.unavailable.has(name)) {
+        onNotice(`${name}: not in this kernel; sockets shared by processes stay with their creator`);
+        continue;
+      }
+      links.push(object.link(object.libbpf.attach(object.program(name)), `attach ${name}`));
+    }
+    const directory = cgroup ?? findCgroup2Mount(readFileSync('/proc/self/mountinfo', 'utf8'));
+    if (directory === undefined) {
+      onNotice('cgroup v2 is not mounted; a socket has an owner only from its first use on');
+    } else {
+      links.push(attachToCgroup(object, directory));
+    }
+    snapshotSockets(object);
+    return { close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
