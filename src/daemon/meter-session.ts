@@ -119,6 +119,7 @@ class MeterSession {
 
   /** Every flow leaves the cache, with "forced end", until a pass finds none. */
   async sweepOut(): Promise<void> {
+    this.#options.source.stop();
     for (let pass = 0; pass < MAX_FINAL_PASSES; pass++) {
       if ((await this.#sweepOrCount('all')) === 0) return;
     }

@@ -56,6 +56,10 @@ export class FakeSource implements FlowSource {
     return { ...(counters as MeterCounters), METERED_PACKETS: 23 };
   }
 
+  stop(): void {
+    this.log.push('stop source');
+  }
+
   close(): void {
     this.log.push('close source');
   }
