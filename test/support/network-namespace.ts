@@ -133,7 +133,7 @@ export function addVlan(pair: NamespacePair, id: number): NamespacePair {
 }
 
 /** What the interface itself counted since it was made; link-layer headers are in the octets. */
-export function interfaceCounters(side: Side): InterfaceCounters {
+export function interfaceCounters(side: Pick<Side, 'name' | 'interfaceName'>): InterfaceCounters {
   const show = ip('-n', side.name, '-s', '-j', 'link', 'show', side.interfaceName);
   const [{ stats64 }] = JSON.parse(show) as [
     { stats64: Record<'rx' | 'tx', { packets: number; bytes: number }> },

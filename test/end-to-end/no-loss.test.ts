@@ -1,0 +1,45 @@
+// Nothing is lost between taking a flow out of the cache and counting on: two CPUs send into the
+// same flows at full speed while these are expired all the time.
+import { availableParallelism } from 'node:os';
+import t from 'tap';
+import { startGenerator } from '../support/generators.js';
+import { startSession, sumFlows } from '../support/metering-session.js';
+import { missingRequirement } from '../support/requirements.js';
+
+const skip =
+  missingRequirement() || (availableParallelism() < 2 && 'needs two CPUs that send at once');
+const FRAMES = 1_500_000;
+const FLOWS = 256;
+const PORT = 23;
+
+for (const timeouts of [
+  ['--active-timeout', '1'],
+  ['--active-timeout', '0.1', '--idle-timeout', '0.1'],
+]) {
+  t.test(`no packet is lost with ${timeouts.join(' ')}`, { skip }, async (t) => {
+    const session = await startSession(t, { version: 9, options: timeouts });
+    const { a, pair } = session;
+    // No host has this address: the peer drops the frames at once and answers none.
+    const link = ['--interface', pair.a.interfaceName, '--destination-mac', '02:00:00:00:00:42'];
+    const ends = ['--source', pair.a.ipv4, '--to', pair.b.ipv4, '--port', PORT];
+    const amount = ['--count', FRAMES, '--flows', FLOWS];
+    const senders = [0, 1].map((cpu) =>
+      startGenerator(t, a, 'frame-sender', ...link, ...ends, ...amount, '--cpu', cpu),
+    );
+    const reports = await Promise.all(senders.map((sender) => sender.report('done')));
+    const { summary, nfdump, decoded } = await session.finish();
+
+    const sent = sumFlows(
+      reports.map((r) => ({ packets: Number(r.packets), octets: Number(r.octets) })),
+    );
+    const expected = { packets: 2 * FRAMES, octets: sent.octets };
+    t.equal(sent.packets, 2 * FRAMES);
+    t.equal(summary.counter('LOST_PACKETS'), 0);
+    const exported = sumFlows(decoded, (flow) => flow.destinationPort === PORT);
+    t.match(exported, expected, 'in the exported records');
+    t.ok(exported.flows > 2 * FLOWS, `expired while traffic ran: ${exported.flows} records`);
+    const received = sumFlows(nfdump, (flow) => flow.destinationPort === PORT);
+    t.match(received, expected, 'in nfdump');
+    t.equal(summary.packets, sumFlows(nfdump).packets, 'in the summary');
+  });
+}

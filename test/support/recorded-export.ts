@@ -1,0 +1,98 @@
+// An exporting process whose messages are kept instead of sent, under a clock that stands still.
+import { createExportingProcess } from '../../src/exporter/exporting-process.js';
+import type {
+  ExportingProcess,
+  ExportingProcessOptions,
+} from '../../src/exporter/exporting-process.js';
+import type { MessageTransport } from '../../src/exporter/message-transport.js';
+import type { KernelClock } from '../../src/flow/clock.js';
+import type { ProcessDirectory } from '../../src/flow/process-directory.js';
+import { flowBatch } from './flow-description.js';
+import type { FlowDescription } from './flow-description.js';
+
+/** 2024-01-02 03:04:05.250 UTC. */
+export const BOOT_EPOCH_MS = 1_704_164_645_250;
+/** An hour after boot, and half a millisecond. */
+export const NOW_NS = 3_600_000_500_000n;
+
+const USERS: Readonly<Record<number, string>> = { 0: 'root', 33: 'www-data', 1000: 'alice' };
+
+export class FakeClock implements KernelClock {
+  now = NOW_NS;
+  epochMs = BOOT_EPOCH_MS;
+  bootNs(): bigint {
+    return this.now;
+  }
+  bootEpochMs(): number {
+    return this.epochMs;
+  }
+}
+
+export const DIRECTORY: ProcessDirectory = {
+  userName: (uid) => USERS[uid] ?? String(uid),
+  userNameBytes: (uid) => Buffer.from(USERS[uid] ?? String(uid)),
+};
+
+export class RecordingTransport implements MessageTransport {
+  readonly destination = 'a test';
+  readonly messages: Buffer[] = [];
+  /** Thrown by the next send. */
+  failure: Error | undefined;
+  refused = 0;
+  isOpen = false;
+  async open(): Promise<void> {
+    this.isOpen = true;
+  }
+  async send(bytes: Buffer, octets: number): Promise<void> {
+    const { failure } = this;
+    this.failure = undefined;
+    if (failure !== undefined) throw failure;
+    this.messages.push(Buffer.from(bytes.subarray(0, octets)));
+  }
+  refusals(): number {
+    return this.refused;
+  }
+  async close(): Promise<void> {
+    this.isOpen = false;
+  }
+}
+
+export interface RecordedExport {
+  readonly exporter: ExportingProcess;
+  readonly transport: RecordingTransport;
+  readonly clock: FakeClock;
+  /** One sweep of these flows. */
+  sweep(flows: readonly FlowDescription[]): Promise<void>;
+}
+
+export async function recordExport(
+  version: 9 | 10,
+  options: Partial<ExportingProcessOptions> = {},
+): Promise<RecordedExport> {
+  const transport = new RecordingTransport();
+  const clock = new FakeClock();
+  const exporter = createExportingProcess(
+    {
+      version,
+      collector: { host: '127.0.0.1', port: 9995 },
+      observationDomainId: 7,
+      templateRefreshMs: 60_000,
+      maxMessageOctets: 1372,
+      messagesPerSecond: 1_000_000,
+      clock,
+      directory: DIRECTORY,
+      ...options,
+    },
+    transport,
+  );
+  await exporter.open();
+  return {
+    exporter,
+    transport,
+    clock,
+    sweep: async (flows) => {
+      await exporter.write(flowBatch(flows));
+      await exporter.flush();
+    },
+  };
+}
