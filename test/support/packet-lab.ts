@@ -1,0 +1,77 @@
+// Runs packets through the real programs with BPF_PROG_TEST_RUN and reads the flows back through
+// the real iterators. Nothing is attached anywhere.
+import { FLOW_RECORD } from '../../src/flow/flow-contract.gen.js';
+import { FlowRecord } from '../../src/flow/flow-record.js';
+import type { MeterCounters, SweepScope } from '../../src/flow/flow-source.js';
+import { BpfObject } from '../../src/bpf-loader/bpf-object.js';
+import { openFlowCache, type ExpiryTimeouts } from '../../src/bpf-loader/flow-cache.js';
+import { testRunArgument } from '../../src/bpf-loader/native.js';
+
+/** Offsets in struct __sk_buff of include/uapi/linux/bpf.h. */
+const SKB = { size: 192, gsoSegs: 164, gsoSize: 176 } as const;
+const NEVER_MS = 3_600_000;
+
+export type PacketProgram = 'flow_ingress' | 'flow_egress' | 'flow_ingress_ip' | 'flow_egress_ip';
+
+export interface PacketRun {
+  readonly program?: PacketProgram;
+  readonly bytes: Buffer;
+  readonly gsoSegs?: number;
+  readonly gsoSize?: number;
+  readonly repeat?: number;
+}
+
+export interface PacketLab {
+  /** @returns what the program returned: TC_ACT_UNSPEC */
+  readonly run: (packet: PacketRun) => number;
+  /** Copies of the expired records. */
+  readonly sweep: (scope: SweepScope) => Promise<FlowRecord[]>;
+  readonly counters: () => MeterCounters;
+  readonly close: () => void;
+}
+
+export function openPacketLab(maxFlows = 1024, timeouts: Partial<ExpiryTimeouts> = {}): PacketLab {
+  const object = BpfObject.load({ flows_v4: maxFlows, flows_v6: maxFlows });
+  const cache = openFlowCache(object, {
+    activeTimeoutMs: NEVER_MS,
+    idleTimeoutMs: NEVER_MS,
+    endedTimeoutMs: NEVER_MS,
+    ...timeouts,
+  });
+  return {
+    run: (packet) => {
+      const context = Buffer.alloc(SKB.size);
+      context.writeUInt32LE(packet.gsoSegs ?? 0, SKB.gsoSegs);
+      context.writeUInt32LE(packet.gsoSize ?? 0, SKB.gsoSize);
+      const argument = testRunArgument({
+        packet: packet.bytes,
+        context,
+        repeat: packet.repeat ?? 1,
+      });
+      const fd = object.programFd(packet.program ?? 'flow_ingress');
+      const result = object.libbpf.testRun(fd, argument);
+      if (result < 0) throw object.error(-result, 'run a packet');
+      return argument.retval;
+    },
+    sweep: async (scope) => {
+      const records: FlowRecord[] = [];
+      for await (const { bytes, count } of cache.sweep(scope)) {
+        const copy = Buffer.from(bytes);
+        for (let i = 0; i < count; i++) {
+          records.push(new FlowRecord().at(copy, i * FLOW_RECORD.size));
+        }
+      }
+      return records;
+    },
+    counters: cache.counters,
+    close: () => {
+      cache.close();
+      object.close();
+    },
+  };
+}
+
+/** For tap's `skip`: false, or why no program can be loaded. */
+export function cannotLoadPrograms(): string | false {
+  return process.getuid?.() === 0 ? false : 'needs root: it loads BPF programs';
+}
