@@ -20,7 +20,8 @@ TEST_PACKAGES := $(RUN_PACKAGES) llvm clang-format gcc libc6-dev nfdump tshark t
 
 BPF_OBJECT := build/bpf/procflow.bpf.o
 BPF_PARTS := $(patsubst bpf/%.c,build/bpf/%.o,$(wildcard bpf/*.bpf.c))
-BPF_FLAGS := -O2 -g -mcpu=v3 -target bpf -Wall -Werror -I/usr/include/$(shell uname -m)-linux-gnu
+BPF_FLAGS := -O2 -g -mcpu=v3 -target bpf -Wall -Werror -ffile-prefix-map=$(CURDIR)=. \
+	-I/usr/include/$(shell uname -m)-linux-gnu
 C_SOURCES := $(wildcard bpf/*.[ch]) $(shell find test -name '*.[ch]')
 GENERATORS := $(patsubst test/%.c,build/test/%,$(wildcard test/generators/*.c))
 TS_SOURCES := $(shell find src test scripts bench -name '*.ts')

@@ -11,7 +11,7 @@ import type {
 } from '../flow/flow-source.js';
 import { BpfError } from './bpf-error.js';
 import type { BpfObject } from './bpf-object.js';
-import { copyMemory, iteratorArgument, lastErrno, type LinkPointer } from './native.js';
+import { iteratorArgument, lastErrno, type LinkPointer } from './native.js';
 
 /** The kernel hands out at most 32 KiB per read(); whole records, because seq_write is all or nothing. */
 const READ_OCTETS = 64 * 1024;
@@ -127,23 +127,17 @@ function writeExpirySettings(
 
 /** The ring buffer with single-packet records. */
 function openOverflow(object: BpfObject): { take: () => Buffer; close: () => void } {
-  const { libbpf } = object;
-  const records: Buffer[] = [];
-  const onSample = (_context: bigint | null, data: bigint, size: number | bigint): number => {
-    records.push(copyMemory(data, Number(size)));
-    return 0;
-  };
-  const ring = libbpf.newRingBuffer(object.mapFd('flow_overflow'), onSample, null, null);
-  if (ring === null) throw object.error(lastErrno(), 'map the overflow ring buffer');
+  const ring = object.libbpf.openRingBuffer(object.mapFd('flow_overflow'));
+  if (ring === undefined) throw object.error(lastErrno(), 'map the overflow ring buffer');
   return {
     take: () => {
-      const result = libbpf.consumeRingBuffer(ring);
-      if (result < 0) throw object.error(-result, 'read the overflow ring buffer');
-      return Buffer.concat(records.splice(0));
+      const records = ring.take();
+      if (typeof records === 'number') {
+        throw object.error(-records, 'read the overflow ring buffer');
+      }
+      return Buffer.concat(records);
     },
-    close: () => {
-      libbpf.freeRingBuffer(ring);
-    },
+    close: ring.close,
   };
 }
 

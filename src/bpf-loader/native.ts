@@ -1,5 +1,5 @@
 // libbpf and libc through koffi: declarations, no decisions. The one file that imports koffi.
-import koffi from 'koffi';
+import koffi, { type LibraryHandle } from 'koffi';
 
 /** koffi hands pointers out as plain bigints; the brands keep them apart. */
 type Pointer<Name extends string> = bigint & { readonly pointsTo: Name };
@@ -7,7 +7,7 @@ export type ObjectPointer = Pointer<'bpf_object'>;
 export type ProgramPointer = Pointer<'bpf_program'>;
 export type MapPointer = Pointer<'bpf_map'>;
 export type LinkPointer = Pointer<'bpf_link'>;
-export type RingBufferPointer = Pointer<'ring_buffer'>;
+type RingBufferPointer = Pointer<'ring_buffer'>;
 type BtfPointer = Pointer<'btf'>;
 
 // Structures of libbpf's interface. Each begins with its own size, so that an older or newer
@@ -76,6 +76,12 @@ export interface TcFilter {
   readonly priority: number;
 }
 
+export interface RingBuffer {
+  /** Copies of the records that came since the last call, or a negative errno. */
+  readonly take: () => Buffer[] | number;
+  readonly close: () => void;
+}
+
 /** libbpf's functions. Integers are 0 or a file descriptor, or a negative errno. */
 export interface Libbpf {
   readonly versionString: () => string;
@@ -102,14 +108,8 @@ export interface Libbpf {
   readonly destroyTcHook: (hook: object) => number;
   readonly attachTc: (hook: object, filter: object) => number;
   readonly detachTc: (hook: object, filter: object) => number;
-  readonly newRingBuffer: (
-    mapFd: number,
-    onSample: (context: bigint | null, data: bigint, size: number | bigint) => number,
-    context: null,
-    options: null,
-  ) => RingBufferPointer | null;
-  readonly consumeRingBuffer: (ring: RingBufferPointer) => number;
-  readonly freeRingBuffer: (ring: RingBufferPointer) => void;
+  /** undefined when it cannot be mapped: lastErrno() says why. */
+  readonly openRingBuffer: (mapFd: number) => RingBuffer | undefined;
   readonly testRun: (programFd: number, options: object) => number;
   /** The object's BTF, raw. */
   readonly btfBytes: (object: ObjectPointer) => Buffer;
@@ -164,14 +164,7 @@ export function loadLibbpf(path: string): Libbpf {
       koffi.pointer(tcHook),
       koffi.pointer(tcOptions),
     ]),
-    newRingBuffer: library.func('ring_buffer__new', 'void *', [
-      'int',
-      koffi.pointer(sampleFunction),
-      'void *',
-      'void *',
-    ]),
-    consumeRingBuffer: func('int ring_buffer__consume(void *ring)'),
-    freeRingBuffer: func('void ring_buffer__free(void *ring)'),
+    openRingBuffer: ringBufferOpener(library),
     testRun: library.func('bpf_prog_test_run_opts', 'int', [
       'int',
       koffi.inout(koffi.pointer(testRunOptions)),
@@ -185,6 +178,47 @@ export function loadLibbpf(path: string): Libbpf {
     onPrint: (onLine) => {
       setPrint(koffi.register(printer(onLine), koffi.pointer(printFunction)));
     },
+  };
+}
+
+function ringBufferOpener(library: LibraryHandle): Libbpf['openRingBuffer'] {
+  const samplePointer = koffi.pointer(sampleFunction);
+  const create = library.func('ring_buffer__new', 'void *', [
+    'int',
+    samplePointer,
+    'void *',
+    'void *',
+  ]);
+  const consume: (ring: RingBufferPointer) => number = library.func(
+    'int ring_buffer__consume(void *ring)',
+  );
+  const free: (ring: RingBufferPointer) => void = library.func(
+    'void ring_buffer__free(void *ring)',
+  );
+  return (mapFd) => {
+    const samples: Buffer[] = [];
+    const callback = koffi.register(
+      (_context: bigint | null, data: bigint, size: number | bigint): number => {
+        samples.push(copyMemory(data, Number(size)));
+        return 0;
+      },
+      samplePointer,
+    );
+    const ring = create(mapFd, callback, null, null) as RingBufferPointer | null;
+    if (ring === null) {
+      koffi.unregister(callback);
+      return undefined;
+    }
+    return {
+      take: () => {
+        const result = consume(ring);
+        return result < 0 ? result : samples.splice(0);
+      },
+      close: () => {
+        free(ring);
+        koffi.unregister(callback);
+      },
+    };
   };
 }
 
