@@ -1,5 +1,6 @@
 // What a metering session is told to do: from the words of a command line to checked values.
 import { isIP, isIPv4, isIPv6 } from 'node:net';
+import { DEFAULT_MAX_MESSAGE_OCTETS } from '../exporter/exporting-process.js';
 import { ConfigError } from './config-error.js';
 
 export interface MeterConfig {
@@ -56,9 +57,6 @@ const MAX_TIMEOUT_S = 7 * 24 * 3600;
 const MIN_TIMEOUT_S = 0.1;
 /** Interface names have at most IFNAMSIZ - 1 octets. */
 const MAX_INTERFACE_NAME_OCTETS = 15;
-/** What is left of an Ethernet frame after the IP and UDP headers. */
-const IPV4_PAYLOAD_OCTETS = 1500 - 20 - 8;
-const IPV6_PAYLOAD_OCTETS = 1500 - 40 - 8;
 
 /** @throws ConfigError */
 export function readMeterConfig(settings: MeterSettings): MeterConfig {
@@ -98,9 +96,8 @@ export function readExportConfig(settings: ExportSettings): ExportConfig {
       0,
       0xffffffff,
     ),
-    templateRefreshMs: readTimeoutMs('--template-refresh', settings.templateRefresh),
-    // A name may stand for an IPv6 address.
-    maxMessageOctets: isIPv4(collector.host) ? IPV4_PAYLOAD_OCTETS : IPV6_PAYLOAD_OCTETS,
+    templateRefreshMs: readTimeoutMs('--template-refresh', settings.templateRefresh, 1),
+    maxMessageOctets: DEFAULT_MAX_MESSAGE_OCTETS,
     ...(source !== undefined && { source }),
   };
 }
@@ -126,11 +123,11 @@ function readInterfaces(names: readonly string[]): readonly string[] | 'any' {
   return 'any';
 }
 
-function readTimeoutMs(option: string, text: string): number {
+function readTimeoutMs(option: string, text: string, minS = MIN_TIMEOUT_S): number {
   const seconds = /^\d+(\.\d+)?$|^\.\d+$/.test(text) ? Number(text) : NaN;
-  if (!(seconds >= MIN_TIMEOUT_S && seconds <= MAX_TIMEOUT_S)) {
+  if (!(seconds >= minS && seconds <= MAX_TIMEOUT_S)) {
     const reason = Number.isNaN(seconds) ? 'is not a number of seconds' : 'is out of range';
-    const advice = `give seconds from ${MIN_TIMEOUT_S} to ${MAX_TIMEOUT_S}, such as 15 or 0.5`;
+    const advice = `give seconds from ${minS} to ${MAX_TIMEOUT_S}, such as 15 or 2.5`;
     throw new ConfigError(`${option} ${text}`, reason, advice);
   }
   return Math.round(seconds * 1000);

@@ -119,7 +119,11 @@ class MeterSession {
 
   /** Every flow leaves the cache, with "forced end", until a pass finds none. */
   async sweepOut(): Promise<void> {
-    this.#options.source.stop();
+    try {
+      this.#options.source.stop();
+    } catch (error) {
+      this.#notice('stop metering', error);
+    }
     for (let pass = 0; pass < MAX_FINAL_PASSES; pass++) {
       if ((await this.#sweepOrCount('all')) === 0) return;
     }

@@ -35,7 +35,7 @@ t.test('plain settings are taken as they are, with times in milliseconds', async
     collector: { host: '192.0.2.1', port: 9995 },
     observationDomainId: 0,
     templateRefreshMs: 60_000,
-    maxMessageOctets: 1472,
+    maxMessageOctets: 1372,
   });
 });
 
@@ -69,7 +69,7 @@ const badMeter: readonly { given: Partial<MeterSettings>; message: string | RegE
   {
     given: { idleTimeout: '5x' },
     message:
-      '--idle-timeout 5x: is not a number of seconds (give seconds from 0.1 to 604800, such as 15 or 0.5)',
+      '--idle-timeout 5x: is not a number of seconds (give seconds from 0.1 to 604800, such as 15 or 2.5)',
   },
   { given: { idleTimeout: '' }, message: /is not a number/ },
   { given: { idleTimeout: '-1' }, message: /is not a number/ },
@@ -94,7 +94,7 @@ t.test('a bad setting of a meter is named, with what to give instead', async (t)
 const goodExport: readonly { given: Partial<ExportSettings>; expected: object }[] = [
   {
     given: { collector: '[2001:db8::1]:2055' },
-    expected: { collector: { host: '2001:db8::1', port: 2055 }, maxMessageOctets: 1452 },
+    expected: { collector: { host: '2001:db8::1', port: 2055 } },
   },
   {
     given: { collector: '[fe80::1%eth0]:2055' },
@@ -102,11 +102,11 @@ const goodExport: readonly { given: Partial<ExportSettings>; expected: object }[
   },
   {
     given: { collector: 'collector.example.net:65535' },
-    expected: { collector: { host: 'collector.example.net', port: 65535 }, maxMessageOctets: 1452 },
+    expected: { collector: { host: 'collector.example.net', port: 65535 } },
   },
   { given: { exportVersion: '10' }, expected: { version: 10 } },
   { given: { observationDomain: '4294967295' }, expected: { observationDomainId: 4294967295 } },
-  { given: { templateRefresh: '0.5' }, expected: { templateRefreshMs: 500 } },
+  { given: { templateRefresh: '1.5' }, expected: { templateRefreshMs: 1500 } },
   { given: { source: '192.0.2.7' }, expected: { source: { address: '192.0.2.7' } } },
   { given: { source: '192.0.2.7:5' }, expected: { source: { address: '192.0.2.7', port: 5 } } },
   {
@@ -147,6 +147,7 @@ const badExport: readonly { given: Partial<ExportSettings>; message: string | Re
   { given: { observationDomain: '4294967296' }, message: /out of range/ },
   { given: { observationDomain: 'x' }, message: /not a whole number/ },
   { given: { templateRefresh: 'never' }, message: /^--template-refresh never: is not a number/ },
+  { given: { templateRefresh: '0.5' }, message: /out of range \(give seconds from 1 to/ },
   { given: { source: 'eth0' }, message: /^--source eth0: is not an IP address/ },
   { given: { source: '192.0.2.7:0' }, message: /is not a port/ },
   { given: { source: '::1' }, message: /another IP version than the collector 192.0.2.1/ },

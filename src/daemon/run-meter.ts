@@ -1,0 +1,93 @@
+// Constructs the parts of a metering session - the only place that does - and runs them.
+import { openKernelClock } from '../bpf-loader/kernel-clock.js';
+import { openKernelFlowSource, type KernelFlowSource } from '../bpf-loader/kernel-flow-source.js';
+import { createExportingProcess, type ExportingProcess } from '../exporter/exporting-process.js';
+import type { KernelClock } from '../flow/clock.js';
+import type { FlowSink } from '../flow/flow-sink.js';
+import type { ProcessDirectory } from '../flow/process-directory.js';
+import { UserNames } from '../process/user-names.js';
+import type { ExportConfig, MeterConfig } from './meter-config.js';
+import { runMeterSession, type MeterSummary } from './meter-session.js';
+
+export interface MeterHooks {
+  /** Ends the session in good order. */
+  readonly signal: AbortSignal;
+  /** Packets are being metered from now on, on these interfaces. */
+  readonly onMetering: (interfaces: readonly string[]) => void;
+  /** What an operator should know but what stops nothing; one line each. */
+  readonly onNotice: (line: string) => void;
+}
+
+/** What a sink needs to turn a record into something to read. */
+export interface FlowContext {
+  readonly clock: KernelClock;
+  readonly directory: ProcessDirectory;
+}
+
+export type ExportStatistics = ReturnType<ExportingProcess['statistics']>;
+
+export interface ExportSummary extends MeterSummary {
+  readonly exported: ExportStatistics;
+}
+
+const MIN_SWEEP_INTERVAL_MS = 100;
+const MAX_SWEEP_INTERVAL_MS = 1000;
+
+/**
+ * Meters into one sink until the signal is aborted.
+ * @throws BpfError, or what the session throws
+ */
+export async function runMeter(
+  config: MeterConfig,
+  openSink: (context: FlowContext) => Promise<FlowSink>,
+  hooks: MeterHooks,
+): Promise<MeterSummary> {
+  const context: FlowContext = { clock: openKernelClock(), directory: new UserNames() };
+  // The sink first: a collector that cannot be reached is known before the kernel is touched.
+  const sink = await openSink(context);
+  let source: KernelFlowSource;
+  try {
+    source = openKernelFlowSource({ ...config, onNotice: hooks.onNotice });
+  } catch (error) {
+    await sink.close();
+    throw error;
+  }
+  const session = runMeterSession({
+    source,
+    sinks: [sink],
+    sweepIntervalMs: sweepIntervalMs(config),
+    signal: hooks.signal,
+    onNotice: hooks.onNotice,
+    ...(config.interfaces === 'any' && { rescanInterfaces: () => source.rescanInterfaces() }),
+  });
+  hooks.onMetering(source.interfaces());
+  return session;
+}
+
+/**
+ * Meters and exports to a collector until the signal is aborted.
+ * @throws BpfError, ExportError, or what the session throws
+ */
+export async function runExporter(
+  meter: MeterConfig,
+  config: ExportConfig,
+  hooks: MeterHooks,
+): Promise<ExportSummary> {
+  let exporter: ExportingProcess | undefined;
+  const openSink = async (context: FlowContext): Promise<FlowSink> => {
+    exporter = createExportingProcess({ ...config, ...context });
+    await exporter.open();
+    return exporter;
+  };
+  const summary = await runMeter(meter, openSink, hooks);
+  if (exporter === undefined) throw new Error('the session ended without an exporter');
+  return { ...summary, exported: exporter.statistics() };
+}
+
+/** Often enough that a timeout is at most a quarter late, and no less than once a second. */
+export function sweepIntervalMs(
+  config: Pick<MeterConfig, 'activeTimeoutMs' | 'idleTimeoutMs'>,
+): number {
+  const quarter = Math.floor(Math.min(config.activeTimeoutMs, config.idleTimeoutMs) / 4);
+  return Math.min(MAX_SWEEP_INTERVAL_MS, Math.max(MIN_SWEEP_INTERVAL_MS, quarter));
+}
