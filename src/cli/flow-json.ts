@@ -1,0 +1,113 @@
+// A flow record as one JSON object with everything that the record has. Names are those of the
+// Information Elements (IANA), with the address family left out of them.
+import { epochMs } from '../flow/clock.js';
+import {
+  ATTRIBUTION_METHOD,
+  FLOW_DIRECTION,
+  FLOW_END_REASON,
+  FLOW_FLAG,
+  FLOW_RECORD,
+  PROCESS_OWNER,
+} from '../flow/flow-contract.gen.js';
+import type { FlowRecord, FlowSide } from '../flow/flow-record.js';
+import type { ProcessDirectory } from '../flow/process-directory.js';
+import { printableJson } from './printable.js';
+
+const F = FLOW_RECORD.fields;
+const P = PROCESS_OWNER.fields;
+const METHODS = namesByValue(ATTRIBUTION_METHOD, 'ATTRIBUTION_');
+const DIRECTIONS = namesByValue(FLOW_DIRECTION, 'FLOW_');
+const END_REASONS = namesByValue(FLOW_END_REASON, 'FLOW_END_');
+
+/** One line without its newline. */
+export function flowJson(
+  record: FlowRecord,
+  bootEpochMs: number,
+  directory: ProcessDirectory,
+): string {
+  const { bytes, offset } = record;
+  const u8 = (field: { offset: number }): number => bytes.readUInt8(offset + field.offset);
+  const u16 = (field: { offset: number }): number => bytes.readUInt16LE(offset + field.offset);
+  const mac = (field: { offset: number; size: number }): string =>
+    [...bytes.subarray(offset + field.offset, offset + field.offset + field.size)]
+      .map((octet) => octet.toString(16).padStart(2, '0'))
+      .join(':');
+  const owner = (side: FlowSide): object => ownerObject(record, side, bootEpochMs, directory);
+  return printableJson({
+    flowStartMilliseconds: epochMs(bytes, offset + F.first_ns.offset, bootEpochMs),
+    flowEndMilliseconds: epochMs(bytes, offset + F.last_ns.offset, bootEpochMs),
+    flowEndReason: nameOf(END_REASONS, record.endReason),
+    flowDirection: nameOf(DIRECTIONS, record.direction),
+    interfaceIndex: record.interfaceIndex,
+    ipVersion: record.ipVersion,
+    protocolIdentifier: record.protocol,
+    sourceAddress: record.address('source'),
+    destinationAddress: record.address('destination'),
+    sourceTransportPort: record.sourcePort,
+    destinationTransportPort: record.destinationPort,
+    packetDeltaCount: record.packets,
+    octetDeltaCount: record.octets,
+    tcpControlBits: record.tcpFlags,
+    icmpTypeCode: record.icmpTypeCode,
+    icmpIdentifier: bytes.readUInt16BE(offset + F.icmp_id.offset),
+    ipClassOfService: u8(F.tos),
+    minimumIpTotalLength: u16(F.min_length),
+    maximumIpTotalLength: u16(F.max_length),
+    minimumTTL: u8(F.min_ttl),
+    maximumTTL: u8(F.max_ttl),
+    vlanId: u16(F.vlan_id),
+    customerVlanId: u16(F.inner_vlan_id),
+    sourceMacAddress: mac(F.source_mac),
+    destinationMacAddress: mac(F.destination_mac),
+    isFragmented: (record.flags & FLOW_FLAG.FLOW_FRAGMENTED) !== 0,
+    isEnded: (record.flags & FLOW_FLAG.FLOW_ENDED) !== 0,
+    isLoopback: (record.flags & FLOW_FLAG.FLOW_LOOPBACK) !== 0,
+    sourceProcess: owner('source'),
+    destinationProcess: owner('destination'),
+  });
+}
+
+/** Without a process only how it was looked for: "unknown", "kernel", "forwarded". */
+function ownerObject(
+  record: FlowRecord,
+  side: FlowSide,
+  bootEpochMs: number,
+  directory: ProcessDirectory,
+): object {
+  const attribution = nameOf(METHODS, record.attributionMethod(side));
+  if (!record.hasProcess(side)) return { attribution };
+  const { bytes } = record;
+  const at = record.offset + (side === 'source' ? F.source.offset : F.destination.offset);
+  return {
+    attribution,
+    processId: record.pid(side),
+    processName: record.comm(side),
+    userId: record.uid(side),
+    userName: directory.userName(record.uid(side)),
+    startMilliseconds: epochMs(bytes, at + P.start_ns.offset, bootEpochMs),
+    execCount: bytes.readUInt32LE(at + P.exec_id.offset),
+    // An id that may need all its 64 bits, which a JSON number does not carry everywhere.
+    cgroupId: bytes.readBigUInt64LE(at + P.cgroup_id.offset).toString(),
+    isFinal: bytes.readUInt8(at + P.is_final.offset) !== 0,
+  };
+}
+
+function nameOf(names: ReadonlyMap<number, string>, value: number): string {
+  return names.get(value) ?? value.toString();
+}
+
+/** FLOW_END_IDLE_TIMEOUT becomes idleTimeout. */
+function namesByValue(
+  values: Readonly<Record<string, number>>,
+  prefix: string,
+): ReadonlyMap<number, string> {
+  return new Map(
+    Object.entries(values).map(([name, value]) => [
+      value,
+      name
+        .slice(prefix.length)
+        .toLowerCase()
+        .replace(/_(.)/g, (_match, letter: string) => letter.toUpperCase()),
+    ]),
+  );
+}

@@ -1,0 +1,167 @@
+// A flow record as one line for people: who talked to whom, how much and for how long.
+import {
+  ATTRIBUTION_METHOD,
+  FLOW_DIRECTION,
+  FLOW_FLAG,
+  FLOW_RECORD,
+} from '../flow/flow-contract.gen.js';
+import { epochMs } from '../flow/clock.js';
+import type { FlowRecord, FlowSide } from '../flow/flow-record.js';
+import type { ProcessDirectory } from '../flow/process-directory.js';
+import { displayWidth, padEnd, padStart, printable } from './printable.js';
+import type { Paint } from './terminal-style.js';
+
+export const LIVE_COLUMNS = [
+  { name: 'time', title: 'TIME', width: 12, maxWidth: 12, align: 'left' },
+  { name: 'process', title: 'PROCESS', width: 24, maxWidth: 52, align: 'left' },
+  { name: 'user', title: 'USER', width: 8, maxWidth: 32, align: 'left' },
+  { name: 'flow', title: 'FLOW', width: 44, maxWidth: 98, align: 'left' },
+  { name: 'protocol', title: 'PROTO', width: 6, maxWidth: 14, align: 'left' },
+  { name: 'octets', title: 'OCTETS', width: 10, maxWidth: 16, align: 'right' },
+  { name: 'packets', title: 'PACKETS', width: 8, maxWidth: 16, align: 'right' },
+  { name: 'duration', title: 'DURATION', width: 9, maxWidth: 12, align: 'right' },
+] as const;
+
+export type LiveRow = Readonly<Record<(typeof LIVE_COLUMNS)[number]['name'], string>>;
+
+/** Protocol numbers as IANA names them; those that people meet. */
+const PROTOCOLS: Readonly<Record<number, string>> = {
+  1: 'ICMP',
+  2: 'IGMP',
+  4: 'IPv4',
+  6: 'TCP',
+  17: 'UDP',
+  33: 'DCCP',
+  41: 'IPv6',
+  47: 'GRE',
+  50: 'ESP',
+  51: 'AH',
+  58: 'ICMPv6',
+  89: 'OSPF',
+  103: 'PIM',
+  112: 'VRRP',
+  132: 'SCTP',
+  136: 'UDPLite',
+};
+const WITH_PORTS: ReadonlySet<number> = new Set([6, 17, 33, 132, 136]);
+const ICMP_PROTOCOLS: ReadonlySet<number> = new Set([1, 58]);
+
+/** @param bootEpochMs as KernelClock gives it */
+export function liveRow(
+  record: FlowRecord,
+  bootEpochMs: number,
+  directory: ProcessDirectory,
+): LiveRow {
+  const { sides, arrow } = orient(record);
+  const [left] = sides;
+  const right = left === 'source' ? 'destination' : 'source';
+  const join = (texts: readonly string[]): string => [...new Set(texts)].join(' -> ');
+  const users = sides.map((side) =>
+    record.hasProcess(side) ? printable(directory.userName(record.uid(side))) : '-',
+  );
+  return {
+    time: timeOfDay(
+      epochMs(record.bytes, record.offset + FLOW_RECORD.fields.first_ns.offset, bootEpochMs),
+    ),
+    process: sides.map((side) => processText(record, side)).join(' -> '),
+    user: join(users),
+    flow: `${endpointText(record, left)} ${arrow} ${endpointText(record, right)}`,
+    protocol: protocolText(record),
+    octets: record.octets.toString(),
+    packets: record.packets.toString(),
+    duration: `${(Number(record.lastNs - record.firstNs) / 1e9).toFixed(3)}s`,
+  };
+}
+
+/**
+ * Which sides' processes are shown, the left one first, and how the packets went. The process of
+ * this host stands on the left also when it received; two of this host, in the packets' order.
+ */
+function orient(record: FlowRecord): {
+  sides: readonly [FlowSide, ...FlowSide[]];
+  arrow: '->' | '<-';
+} {
+  const isSource = isKnown(record, 'source');
+  const isDestination = isKnown(record, 'destination');
+  if ((record.flags & FLOW_FLAG.FLOW_LOOPBACK) !== 0 || (isSource && isDestination)) {
+    return { sides: ['source', 'destination'], arrow: '->' };
+  }
+  if (isSource) return { sides: ['source'], arrow: '->' };
+  const isReceived = record.direction === FLOW_DIRECTION.FLOW_INGRESS && !isForwarded(record);
+  if (isDestination || isReceived) return { sides: ['destination'], arrow: '<-' };
+  return { sides: ['source'], arrow: '->' };
+}
+
+function isKnown(record: FlowRecord, side: FlowSide): boolean {
+  const method = record.attributionMethod(side);
+  return record.hasProcess(side) || method === ATTRIBUTION_METHOD.ATTRIBUTION_KERNEL;
+}
+
+function isForwarded(record: FlowRecord): boolean {
+  const { ATTRIBUTION_FORWARDED } = ATTRIBUTION_METHOD;
+  return (
+    record.attributionMethod('source') === ATTRIBUTION_FORWARDED ||
+    record.attributionMethod('destination') === ATTRIBUTION_FORWARDED
+  );
+}
+
+function processText(record: FlowRecord, side: FlowSide): string {
+  const pid = record.pid(side);
+  if (pid !== 0) return `${printable(record.comm(side))}[${pid}]`;
+  const method = record.attributionMethod(side);
+  if (method === ATTRIBUTION_METHOD.ATTRIBUTION_KERNEL) return '(kernel)';
+  return isForwarded(record) ? '-' : '(unknown)';
+}
+
+function endpointText(record: FlowRecord, side: FlowSide): string {
+  const address = record.address(side);
+  if (!WITH_PORTS.has(record.protocol)) return address;
+  const port = side === 'source' ? record.sourcePort : record.destinationPort;
+  return record.ipVersion === 6 ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+function protocolText(record: FlowRecord): string {
+  const { protocol, icmpTypeCode } = record;
+  const name = PROTOCOLS[protocol] ?? protocol.toString();
+  if (!ICMP_PROTOCOLS.has(protocol)) return name;
+  return `${name} ${icmpTypeCode >> 8}/${icmpTypeCode & 0xff}`;
+}
+
+/** Local time, as on the clock of whoever is watching. */
+function timeOfDay(ms: number): string {
+  const date = new Date(ms);
+  const two = (value: number): string => value.toString().padStart(2, '0');
+  const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(':');
+  return `${time}.${date.getMilliseconds().toString().padStart(3, '0')}`;
+}
+
+/** Lays rows out in columns; a column that met a longer text stays as wide, up to its limit. */
+export class LiveTable {
+  readonly #paint: Paint;
+  readonly #widths: number[] = LIVE_COLUMNS.map((column) => column.width);
+
+  constructor(paint: Paint) {
+    this.#paint = paint;
+  }
+
+  header(): string {
+    const titles = LIVE_COLUMNS.map((column, i) => this.#pad(column.title, i));
+    return this.#paint('bold', titles.join('  '));
+  }
+
+  line(row: LiveRow): string {
+    return LIVE_COLUMNS.map(({ name, maxWidth }, i) => {
+      const text = row[name];
+      const width = Math.min(maxWidth, displayWidth(text));
+      this.#widths[i] = Math.max(this.#widths[i] ?? 0, width);
+      const cell = this.#pad(text, i);
+      if (name !== 'process') return cell;
+      return this.#paint(/^(-|\(.*\))$/.test(text) ? 'dim' : 'cyan', cell);
+    }).join('  ');
+  }
+
+  #pad(text: string, column: number): string {
+    const width = this.#widths[column] ?? 0;
+    return LIVE_COLUMNS[column]?.align === 'right' ? padStart(text, width) : padEnd(text, width);
+  }
+}

@@ -1,0 +1,88 @@
+// procflow live: prints each flow as it ends.
+import { Command } from 'commander';
+import { readMeterConfig } from '../daemon/meter-config.js';
+import { runMeter, type FlowContext } from '../daemon/run-meter.js';
+import { flowJson } from './flow-json.js';
+import { LineOutput } from './line-output.js';
+import { liveRow, LiveTable } from './live-line.js';
+import { LiveSink, type FormatLine } from './live-sink.js';
+import {
+  addMeterOptions,
+  addTimingOptions,
+  collect,
+  type MeterOptionValues,
+} from './meter-options.js';
+import { notice, type ProgramIo } from './program-io.js';
+import { liveSummaryLines } from './summary-text.js';
+import { paintFor } from './terminal-style.js';
+
+interface LiveOptionValues extends MeterOptionValues {
+  readonly json?: boolean;
+}
+
+const DESCRIPTION = `\
+Prints each flow as it ends, one line a flow, with the process that it belongs to. The
+process of this host stands on the left: -> is what it sent, <- what it received. Between
+two processes of this host, as on loopback, the line shows both.`;
+
+const MORE = `
+Columns: start of the flow (local time), process[pid], user, addresses and ports,
+protocol (ICMP with type/code), IP octets, packets, seconds from first to last packet.
+A process that was not found is (unknown), the kernel's own packets are (kernel), and
+forwarded packets, which no process of this host sent or received, have a -.
+
+With --json each line is an object with everything that is known of the flow; times are
+in milliseconds since 1970. Colours are for terminals, and NO_COLOR switches them off.
+
+Examples:
+  procflow live                        # everything on every interface
+  procflow live -i eth0 -i lo
+  procflow live --json | jq 'select(.sourceProcess.processName == "curl")'
+
+Exit codes:
+  0  ended by a signal, or by a reader that has enough (| head)
+  1  could not start, or metering broke down
+  2  the command line is wrong`;
+
+export function liveCommand(io: ProgramIo): Command {
+  const command = new Command('live')
+    .summary('print each flow and its process as it ends')
+    .description(DESCRIPTION)
+    .option(
+      '-i, --interface <name>',
+      'interface to meter; may be given several times (default: any)',
+      collect,
+    )
+    .option('--json', 'print JSON, an object a line');
+  addTimingOptions(command, { activeTimeout: '5', idleTimeout: '2' });
+  addMeterOptions(command).addHelpText('after', MORE);
+  return command.action((options: LiveOptionValues) => runLive(io, options));
+}
+
+async function runLive(io: ProgramIo, options: LiveOptionValues): Promise<void> {
+  const meter = readMeterConfig({ ...options, interface: options.interface ?? ['any'] });
+  const readerLeft = new AbortController();
+  const output = new LineOutput(io.out, () => {
+    readerLeft.abort();
+  });
+  const table = new LiveTable(paintFor(io.out, io.env));
+  const openSink = async ({ clock, directory }: FlowContext): Promise<LiveSink> => {
+    const format: FormatLine =
+      options.json === true
+        ? (record, bootEpochMs) => flowJson(record, bootEpochMs, directory)
+        : (record, bootEpochMs) => table.line(liveRow(record, bootEpochMs, directory));
+    return new LiveSink(output, clock, format);
+  };
+  const summary = await runMeter(meter, openSink, {
+    signal: AbortSignal.any([io.stopSignal(), readerLeft.signal]),
+    onNotice: (line) => {
+      notice(io, line);
+    },
+    onMetering: (interfaces) => {
+      notice(io, `metering ${interfaces.join(', ') || 'no interface yet'}; Ctrl-C ends`);
+      if (io.out.isTTY === true && options.json !== true) void output.write([table.header()]);
+    },
+  });
+  if (output.isClosed) return;
+  for (const line of liveSummaryLines(summary)) notice(io, line);
+}

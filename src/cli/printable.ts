@@ -1,0 +1,47 @@
+// Text that others chose - a process may call itself anything - made fit for a terminal.
+
+/**
+ * Controls, format characters (which can reverse the direction of text), surrogates, private and
+ * unassigned code points, line and paragraph separators: none of them has business in a name. The
+ * backslash is escaped too, so that an escape cannot be mistaken for a name that looks like one.
+ */
+const UNFIT = /[\p{C}\p{Zl}\p{Zp}\\]/gu;
+const COMBINING = /\p{M}/gu;
+const WIDE =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\uff01-\uff60]/gu;
+
+/** The text with what is unfit written as \x1b or \u{202e}. */
+export function printable(text: string): string {
+  return text.replace(UNFIT, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    if (character === '\\') return '\\\\';
+    const hex = code.toString(16);
+    return code < 0x100 ? `\\x${hex.padStart(2, '0')}` : `\\u{${hex}}`;
+  });
+}
+
+/** JSON in which each character that is unfit for a terminal is a \uXXXX. */
+export function printableJson(value: unknown): string {
+  // Outside of its strings JSON is plain ASCII, and the backslashes are its own.
+  return JSON.stringify(value).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) => {
+    let escaped = '';
+    for (let unit = 0; unit < character.length; unit++) {
+      escaped += `\\u${character.charCodeAt(unit).toString(16).padStart(4, '0')}`;
+    }
+    return escaped;
+  });
+}
+
+/** Columns that printable text takes on a terminal. */
+export function displayWidth(text: string): number {
+  const characters = Array.from(text).length;
+  return characters - (text.match(COMBINING)?.length ?? 0) + (text.match(WIDE)?.length ?? 0);
+}
+
+export function padEnd(text: string, width: number): string {
+  return text + ' '.repeat(Math.max(0, width - displayWidth(text)));
+}
+
+export function padStart(text: string, width: number): string {
+  return ' '.repeat(Math.max(0, width - displayWidth(text))) + text;
+}

@@ -1,0 +1,75 @@
+// What a session says of itself when it ends. Numbers are written plainly, so that a script can
+// read them.
+import type { MeterSummary } from '../daemon/meter-session.js';
+import type { ExportStatistics, ExportSummary } from '../daemon/run-meter.js';
+
+export function exportSummaryLines(summary: ExportSummary): string[] {
+  const { exported } = summary;
+  return [
+    ...meterLines(summary),
+    `sent ${exported.records} records in ${exported.messages} messages of together ` +
+      `${exported.octets} bytes, and ${exported.templates} templates`,
+    ...lossLines([...meterLosses(summary), ...exportLosses(exported)]),
+    ...counterLines(summary),
+  ];
+}
+
+export function liveSummaryLines(summary: MeterSummary): string[] {
+  return [...meterLines(summary), ...lossLines(meterLosses(summary))];
+}
+
+function meterLines(summary: MeterSummary): string[] {
+  const { records, packets, octets, durationMs, endReasons } = summary;
+  const total = `${records} flow records, ${packets} packets, ${octets} octets`;
+  const reasons = Object.entries(endReasons)
+    .map(
+      ([name, count]) =>
+        `${name.replace('FLOW_END_', '').replaceAll('_', ' ').toLowerCase()} ${count}`,
+    )
+    .join(', ');
+  const why = reasons === '' ? '' : ` (${reasons})`;
+  return [`${total} in ${(durationMs / 1000).toFixed(1)} s${why}`];
+}
+
+/** How many, and of what. */
+type Loss = readonly [count: number, what: string];
+
+function meterLosses({ counters, errors, leftFlowsBehind }: MeterSummary): Loss[] {
+  return [
+    [counters?.LOST_PACKETS ?? 0, 'packets that were not metered: cache and ring buffer were full'],
+    [
+      counters?.CACHE_FULL_PACKETS ?? 0,
+      'packets reported singly: the cache was full (--max-flows)',
+    ],
+    [counters?.OWNERS_NOT_STORED ?? 0, 'sockets without an owner: no memory for it'],
+    [errors.sweeps, 'sweeps that failed'],
+    [errors.rescans, 'looks for new interfaces that failed'],
+    [errors.recordsNotWritten, 'records that could not be written'],
+    [counters === undefined ? 1 : 0, "failure to read the kernel's counters"],
+    [leftFlowsBehind ? 1 : 0, 'last sweep that did not empty the cache: some flows are lost'],
+  ];
+}
+
+function exportLosses(statistics: ExportStatistics): Loss[] {
+  const { lastError } = statistics;
+  const why = lastError === undefined ? '' : `: ${lastError}`;
+  return [
+    [statistics.lostRecords, `records in messages that could not be sent${why}`],
+    [statistics.refusals, 'times the collector was not listening: a message lost each time'],
+    [statistics.unknownRecords, 'records that were neither IPv4 nor IPv6'],
+    [statistics.truncatedFields, 'names cut to the length of their field'],
+    [statistics.clampedTimes, 'times too early for NetFlow v9'],
+  ];
+}
+
+function lossLines(losses: readonly Loss[]): string[] {
+  const real = losses.filter(([count]) => count > 0);
+  if (real.length === 0) return ['nothing was lost'];
+  return real.map(([count, what]) => `LOSS: ${count} ${what}`);
+}
+
+function counterLines({ counters }: MeterSummary): string[] {
+  const entries = Object.entries(counters ?? {}).filter(([name]) => name !== 'METER_COUNTERS');
+  const width = Math.max(0, ...entries.map(([name]) => name.length));
+  return entries.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`);
+}

@@ -1,0 +1,72 @@
+// The program as a user starts it, for all that it says without metering.
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+
+const VERSION = (JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }).version;
+
+function procflow(...args: string[]): { code: number | null; out: string; err: string } {
+  // Without the hooks that tap puts into every Node process below it: as a user runs it.
+  const command = ['-u', 'NODE_OPTIONS', 'bin/procflow', ...args];
+  const result = spawnSync('env', command, { encoding: 'utf8' });
+  return { code: result.status, out: result.stdout, err: result.stderr };
+}
+
+t.test('--version and --help are answers, not errors', async (t) => {
+  t.same(procflow('--version'), { code: 0, out: `${VERSION}\n`, err: '' });
+  for (const args of [['--help'], ['export', '--help'], ['live', '-h'], ['doctor', '-h']]) {
+    const { code, out, err } = procflow(...args);
+    t.equal(code, 0);
+    t.equal(err, '');
+    t.match(out, /^Usage: procflow /);
+    t.ok(
+      out.split('\n').every((line) => line.length <= 100),
+      `${args.join(' ')} fits 100 columns`,
+    );
+  }
+});
+
+t.test('help of a command has defaults, units, examples and exit codes', async (t) => {
+  const { out } = procflow('export', '--help');
+  for (const part of ['(default: "60")', 'seconds', 'Examples:', 'Exit codes:', '--netns']) {
+    t.match(out, part);
+  }
+});
+
+const EXPORT = ['export', '-i', 'lo', '-n', '127.0.0.1:9'];
+const wrong: readonly { args: readonly string[]; err: RegExp }[] = [
+  { args: ['nonsense'], err: /unknown command 'nonsense'/ },
+  { args: ['live', '--nonsense'], err: /unknown option '--nonsense'/ },
+  { args: ['live', 'eth0'], err: /too many arguments/ },
+  { args: ['live', '-i', 'any', '-i', 'lo'], err: /-i any: already means all/ },
+  { args: ['live', '--idle-timeout', 'soon'], err: /--idle-timeout soon: is not a number/ },
+  { args: ['export'], err: /'-i, --interface <name>' not specified/ },
+  { args: EXPORT, err: /'-v, --export-version <9\|10>' not specified/ },
+  { args: [...EXPORT, '-v', '5'], err: /-v 5: no such export version/ },
+  { args: ['export', '-i', 'lo', '-v', '9', '-n', 'x'], err: /-n x: has no port/ },
+  { args: [...EXPORT, '-v', '9', '--source', '::1'], err: /another IP version/ },
+];
+
+t.test('a wrong command line is one line on stderr and exit code 2', async (t) => {
+  for (const { args, err } of wrong) {
+    const result = procflow(...args);
+    t.match(result, { code: 2, out: '', err }, args.join(' '));
+    t.match(result.err, /^procflow: [^\n]+\n$/, `one line: ${result.err}`);
+  }
+});
+
+t.test('without a command the help goes to stderr, with exit code 2', async (t) => {
+  t.match(procflow(), { code: 2, out: '', err: /^Usage: procflow/ });
+});
+
+t.test('a collector that cannot be found is one line and exit code 1', async (t) => {
+  const result = procflow('export', '-i', 'lo', '-n', 'name.invalid:9995', '-v', '9');
+  t.equal(result.code, 1);
+  t.match(result.err, /^procflow: look up the collector name\.invalid: [^\n]+\n$/);
+});
+
+t.test('--debug adds the stack', async (t) => {
+  const result = procflow('live', '-i', 'no/name', '--debug');
+  t.equal(result.code, 2);
+  t.match(result.err, /^procflow: -i no\/name: [^\n]+\nConfigError: [^]*meter-config\.[jt]s/);
+});

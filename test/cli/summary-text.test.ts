@@ -1,0 +1,75 @@
+import t from 'tap';
+import { exportSummaryLines, liveSummaryLines } from '../../src/cli/summary-text.js';
+import type { ExportSummary } from '../../src/daemon/run-meter.js';
+import { METER_COUNTER } from '../../src/flow/flow-contract.gen.js';
+import type { MeterCounters } from '../../src/flow/flow-source.js';
+
+const ZERO = Object.fromEntries(
+  Object.keys(METER_COUNTER).map((name) => [name, 0]),
+) as MeterCounters;
+
+const SUMMARY: ExportSummary = {
+  durationMs: 12_345,
+  records: 4,
+  packets: 23,
+  octets: 1840,
+  endReasons: { FLOW_END_IDLE_TIMEOUT: 3, FLOW_END_FORCED: 1 },
+  counters: { ...ZERO, METERED_PACKETS: 23 },
+  errors: { sweeps: 0, rescans: 0, sinks: 0, recordsNotWritten: 0 },
+  leftFlowsBehind: false,
+  exported: {
+    messages: 2,
+    octets: 900,
+    records: 4,
+    templates: 2,
+    sendErrors: 0,
+    lostRecords: 0,
+    refusals: 0,
+    unknownRecords: 0,
+    truncatedFields: 0,
+    clampedTimes: 0,
+    lastError: undefined,
+  },
+};
+
+t.test('a summary says what was metered, what was sent, and that nothing was lost', async (t) => {
+  const [first, second, third, ...counters] = exportSummaryLines(SUMMARY);
+  t.equal(first, '4 flow records, 23 packets, 1840 octets in 12.3 s (idle timeout 3, forced 1)');
+  t.equal(second, 'sent 4 records in 2 messages of together 900 bytes, and 2 templates');
+  t.equal(third, 'nothing was lost');
+  t.equal(counters.length, Object.keys(METER_COUNTER).length - 1);
+  t.match(counters[0], /^ {2}METERED_PACKETS +23$/);
+});
+
+t.test('every kind of loss has a line', async (t) => {
+  const lines = exportSummaryLines({
+    ...SUMMARY,
+    counters: { ...ZERO, LOST_PACKETS: 1, CACHE_FULL_PACKETS: 2, OWNERS_NOT_STORED: 3 },
+    errors: { sweeps: 4, rescans: 5, sinks: 6, recordsNotWritten: 7 },
+    leftFlowsBehind: true,
+    exported: {
+      ...SUMMARY.exported,
+      lostRecords: 8,
+      lastError: 'send to 192.0.2.1:9995: EPERM',
+      refusals: 9,
+      unknownRecords: 10,
+      truncatedFields: 11,
+      clampedTimes: 12,
+    },
+  });
+  const losses = lines.filter((line) => line.startsWith('LOSS: '));
+  t.same(
+    losses.map((line) => Number(/\d+/.exec(line)?.[0])),
+    [1, 2, 3, 4, 5, 7, 1, 8, 9, 10, 11, 12],
+  );
+  t.match(losses[7], 'EPERM');
+  t.notOk(lines.includes('nothing was lost'));
+});
+
+t.test('counters that could not be read are not given as zero', async (t) => {
+  const lines = liveSummaryLines({ ...SUMMARY, counters: undefined, endReasons: {} });
+  t.same(lines, [
+    '4 flow records, 23 packets, 1840 octets in 12.3 s',
+    "LOSS: 1 failure to read the kernel's counters",
+  ]);
+});
