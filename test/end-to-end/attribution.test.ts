@@ -51,13 +51,10 @@ function ofLocalPort(scene: Scene, protocol: number, port: unknown): Truth['isOf
       (flow.destination === scene.hereAddress && flow.destinationPort === port));
 }
 
-/** Echo requests of the metered host and their replies. */
-function isEcho({ family, hereAddress, thereAddress }: Scene): Truth['isOf'] {
-  const [protocol, request, reply] = family === 'ipv4' ? [1, 8, 0] : [58, 128, 129];
+/** Packets of a protocol without ports that the metered host sends. */
+function sentAs({ hereAddress, thereAddress }: Scene, protocol: number): Truth['isOf'] {
   return (flow) =>
-    flow.protocol === protocol &&
-    ((flow.source === hereAddress && flow.icmpType === request) ||
-      (flow.source === thereAddress && flow.icmpType === reply));
+    flow.protocol === protocol && flow.source === hereAddress && flow.destination === thereAddress;
 }
 
 const TCP = 6;
@@ -177,7 +174,7 @@ const CASES: readonly Case[] = [
       const command = ['icmp-echo', scene.comm('ping')] as const;
       const to = ['--to', scene.thereAddress, '--count', 3];
       const report = await runGenerator(scene.t, scene.here, command, ...to);
-      return { ...who(report), isOf: isEcho(scene) };
+      return { ...who(report), isOf: sentAs(scene, scene.family === 'ipv4' ? 1 : 58) };
     },
   },
   {
@@ -186,9 +183,7 @@ const CASES: readonly Case[] = [
       const command = ['raw-sender', scene.comm('raw')] as const;
       const to = ['--to', scene.thereAddress, '--protocol', 253];
       const report = await runGenerator(scene.t, scene.here, command, ...to);
-      const isOf = (flow: DecodedFlow | NfdumpFlow): boolean =>
-        flow.protocol === 253 && flow.source === scene.hereAddress;
-      return { ...who(report), isOf };
+      return { ...who(report), isOf: sentAs(scene, 253) };
     },
   },
 ];

@@ -2,6 +2,7 @@
 /* Connects, sends N octets, reads what comes back if asked to, and exits at once. */
 #include "generator.h"
 #include <linux/tcp.h>
+#include <poll.h>
 
 struct plan {
 	const char *address;
@@ -69,32 +70,43 @@ static int connect_to(const struct plan *plan)
 	return socket_fd;
 }
 
-static void send_octets(int socket_fd, long octets)
-{
-	static char block[65536];
-
-	while (octets > 0) {
-		ssize_t sent = send(socket_fd, block,
-				    octets < (long)sizeof(block) ? octets : (long)sizeof(block), 0);
-
-		if (sent < 0)
-			fail("send");
-		octets -= sent;
-	}
-}
-
-/* Reads until the peer has closed. */
-static long receive_all(int socket_fd)
+/* Reads, with `all` until the peer has closed, else what is there. */
+static long receive(int socket_fd, bool all)
 {
 	static char block[65536];
 	long octets = 0;
 	ssize_t got;
 
-	while ((got = recv(socket_fd, block, sizeof(block), 0)) > 0)
+	while ((got = recv(socket_fd, block, sizeof(block), all ? 0 : MSG_DONTWAIT)) > 0)
 		octets += got;
-	if (got < 0)
+	if (got < 0 && (all || errno != EAGAIN))
 		fail("recv");
 	return octets;
+}
+
+/* Reads the echo in between: a peer that cannot send stops reading. Returns what it read. */
+static long send_octets(int socket_fd, long octets, bool read_echo)
+{
+	static char block[65536];
+	long received = 0;
+
+	while (octets > 0) {
+		struct pollfd ready = {socket_fd, POLLOUT | (read_echo ? POLLIN : 0), 0};
+		ssize_t sent;
+
+		if (poll(&ready, 1, -1) < 0)
+			fail("poll");
+		if (ready.revents & POLLIN)
+			received += receive(socket_fd, false);
+		sent = send(socket_fd, block,
+			    octets < (long)sizeof(block) ? octets : (long)sizeof(block),
+			    MSG_DONTWAIT);
+		if (sent < 0 && errno != EAGAIN)
+			fail("send");
+		if (sent > 0)
+			octets -= sent;
+	}
+	return received;
 }
 
 static void talk(const struct plan *plan, int socket_fd)
@@ -108,18 +120,19 @@ static void talk(const struct plan *plan, int socket_fd)
 		report("ready", ",\"port\":%d", port);
 		wait_for_word();
 	}
-	send_octets(socket_fd, plan->octets);
+	received = send_octets(socket_fd, plan->octets, plan->read_echo);
 	if (plan->read_echo) {
 		if (shutdown(socket_fd, SHUT_WR) != 0)
 			fail("shutdown");
-		received = receive_all(socket_fd);
+		received += receive(socket_fd, true);
 	}
 	if (getsockopt(socket_fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
 		fail("TCP_INFO");
 	report("done",
 	       ",\"port\":%d,\"sent_octets\":%ld,\"received_octets\":%ld,\"segments_out\":%u,"
-	       "\"segments_in\":%u",
-	       port, plan->octets, received, info.tcpi_segs_out, info.tcpi_segs_in);
+	       "\"segments_in\":%u,\"transmitted_octets\":%llu",
+	       port, plan->octets, received, info.tcpi_segs_out, info.tcpi_segs_in,
+	       info.tcpi_bytes_sent);
 	close(socket_fd);
 }
 

@@ -4,7 +4,9 @@
  * the parent accepts and a child serves; with --workers children accept for themselves.
  */
 #include "generator.h"
+#include <linux/sockios.h>
 #include <linux/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 
 struct plan {
@@ -72,6 +74,15 @@ static int listen_on(const struct plan *plan)
 	return socket_fd;
 }
 
+/* TCP_INFO is complete when the peer has everything: what is still queued is not yet counted. */
+static void await_acknowledgement(int socket_fd)
+{
+	int queued = 0;
+
+	while (ioctl(socket_fd, SIOCOUTQ, &queued) == 0 && queued > 0)
+		usleep(100);
+}
+
 static void serve(const struct plan *plan, int socket_fd, int peer_port)
 {
 	static char block[65536];
@@ -90,13 +101,16 @@ static void serve(const struct plan *plan, int socket_fd, int peer_port)
 	}
 	if (got < 0 && errno != ECONNRESET) /* a client that left without reading the echo */
 		fail("recv");
+	if (got == 0)
+		await_acknowledgement(socket_fd);
 	if (getsockopt(socket_fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
 		fail("TCP_INFO");
 	close(socket_fd);
 	report("served",
 	       ",\"peer_port\":%d,\"received_octets\":%ld,\"sent_octets\":%ld,\"segments_out\":%u,"
-	       "\"segments_in\":%u",
-	       peer_port, octets, plan->echo ? octets : 0, info.tcpi_segs_out, info.tcpi_segs_in);
+	       "\"segments_in\":%u,\"transmitted_octets\":%llu",
+	       peer_port, octets, plan->echo ? octets : 0, info.tcpi_segs_out, info.tcpi_segs_in,
+	       info.tcpi_bytes_sent);
 }
 
 static void accept_and_serve(const struct plan *plan, int listening_fd, long count)

@@ -21,8 +21,6 @@ export interface DecodedFlow {
   readonly destination: string;
   readonly sourcePort: number;
   readonly destinationPort: number;
-  /** 0 when it is not ICMP. */
-  readonly icmpType: number;
   readonly protocol: number;
   readonly packets: number;
   readonly octets: number;
@@ -74,7 +72,6 @@ function decodeFlow(record: Tree): DecodedFlow {
     destination: text(record, 'dstaddr', 'dstaddrv6'),
     sourcePort: Number(text(record, 'srcport')),
     destinationPort: Number(text(record, 'dstport')),
-    icmpType: Number(text(record, 'icmp_type', 'icmp_ipv6_type')) >> 8, // with the code
     protocol: Number(text(record, 'protocol')),
     packets: Number(text(record, 'packets', 'packets64')),
     octets: Number(text(record, 'octets', 'octets64')),

@@ -78,6 +78,11 @@ function configure(side: Side): void {
   ip('-n', side.name, 'addr', 'add', `${side.ipv6}/64`, 'dev', INTERFACE, 'nodad');
 }
 
+/** Settings as `sysctl -w` takes them, on both sides. */
+export function setOnBoth(pair: NamespacePair, ...settings: readonly string[]): void {
+  for (const side of [pair.a, pair.b]) within(side, 'sysctl', '-qw', ...settings);
+}
+
 /** Neighbours that need no ARP and no neighbour discovery. */
 function introduce(side: Side, peer: Side): void {
   for (const address of [peer.ipv4, peer.ipv6]) {
@@ -116,12 +121,24 @@ export function turnOffloadOff(pair: NamespacePair): void {
   for (const side of [pair.a, pair.b]) within(side, 'ethtool', '-K', INTERFACE, ...settings);
 }
 
-/** A tagged sub-interface on both sides; the sides returned have its addresses. */
-export function addVlan(pair: NamespacePair, id: number): NamespacePair {
+/**
+ * A tagged sub-interface on both sides; the sides returned have its addresses.
+ * Undefined when the kernel has no such interfaces.
+ */
+export function addVlan(pair: NamespacePair, id: number): NamespacePair | undefined {
   const name = `${INTERFACE}.${id}`;
-  const add = (side: Side, number: number): Side => {
+  const create = (side: Side): void => {
     const type = ['type', 'vlan', 'id', String(id)];
     ip('-n', side.name, 'link', 'add', 'link', INTERFACE, 'name', name, ...type);
+  };
+  try {
+    create(pair.a);
+  } catch (error) {
+    if (String(error).includes('Unknown device type')) return undefined;
+    throw error;
+  }
+  create(pair.b);
+  const configureVlan = (side: Side, number: number): Side => {
     within(side, 'sysctl', '-qw', `net.ipv6.conf.${name.replace('.', '/')}.accept_dad=0`);
     const tagged = { ...side, ipv4: `10.98.0.${number}`, ipv6: `fd98::${number}` };
     ip('-n', side.name, 'addr', 'add', `${tagged.ipv4}/24`, 'dev', name);
@@ -129,7 +146,7 @@ export function addVlan(pair: NamespacePair, id: number): NamespacePair {
     ip('-n', side.name, 'link', 'set', name, 'up');
     return { ...tagged, interfaceName: name };
   };
-  return { a: add(pair.a, 1), b: add(pair.b, 2) };
+  return { a: configureVlan(pair.a, 1), b: configureVlan(pair.b, 2) };
 }
 
 /** What the interface itself counted since it was made; link-layer headers are in the octets. */

@@ -14,8 +14,6 @@ export interface NfdumpFlow {
   readonly destination: string;
   readonly sourcePort: number;
   readonly destinationPort: number;
-  /** 0 when it is not ICMP. */
-  readonly icmpType: number;
   readonly protocol: number;
   readonly packets: number;
   readonly octets: number;
@@ -66,7 +64,6 @@ function toFlow(line: string): NfdumpFlow {
     sourcePort: Number(sourcePort),
     // nfdump prints an ICMP type and code as "8.0" in the place of the port
     destinationPort: Number(destinationPort),
-    icmpType: Math.floor(Number(destinationPort)),
     protocol: Number(protocol),
     packets: Number(packets),
     octets: Number(octets),
