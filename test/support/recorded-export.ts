@@ -62,7 +62,7 @@ export interface RecordedExport {
   readonly transport: RecordingTransport;
   readonly clock: FakeClock;
   /** One sweep of these flows. */
-  sweep(flows: readonly FlowDescription[]): Promise<void>;
+  readonly sweep: (flows: readonly FlowDescription[]) => Promise<void>;
 }
 
 export async function recordExport(

@@ -1,0 +1,98 @@
+// A stream of flows through a real socket into nfcapd with its default buffers, and what tshark
+// has to say about the same datagrams.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { createExportingProcess } from '../../src/exporter/exporting-process.js';
+import type { MessageTransport } from '../../src/exporter/message-transport.js';
+import { createUdpTransport } from '../../src/exporter/udp-transport.js';
+import { startDefaultNfcapd } from '../support/default-nfcapd.js';
+import { CURL_FLOW, LOOPBACK_FLOW, PING_FLOW } from '../support/described-flows.js';
+import { flowBatch } from '../support/flow-description.js';
+import type { FlowDescription } from '../support/flow-description.js';
+import { tshark, tsharkComplaints, writePcap } from '../support/pcap.js';
+import { DIRECTORY, FakeClock } from '../support/recorded-export.js';
+
+const FLOWS = 3000;
+const BATCH = 500;
+const MAX_MESSAGE_OCTETS = 1372;
+
+/** Every third of the three flows that the other tests know, with counters of its own. */
+function describeFlow(i: number): FlowDescription {
+  const flows = [CURL_FLOW, PING_FLOW, LOOPBACK_FLOW] as const;
+  return { ...(flows[i % 3] ?? CURL_FLOW), packets: i + 1, octets: (i + 1) * 100 };
+}
+
+const ALL = Array.from({ length: FLOWS }, (_, i) => describeFlow(i));
+const PACKETS = (FLOWS * (FLOWS + 1)) / 2;
+
+/** UDP, with a copy of each message. */
+function recordingUdp(port: number, messages: Buffer[]): MessageTransport {
+  const udp = createUdpTransport({ host: '127.0.0.1', port });
+  const send = async (bytes: Buffer, octets: number): Promise<void> => {
+    messages.push(Buffer.from(bytes.subarray(0, octets)));
+    await udp.send(bytes, octets);
+  };
+  return { ...udp, send };
+}
+
+for (const version of [9, 10] as const) {
+  t.test(
+    `nfcapd and tshark take ${FLOWS} flows in version ${version} without a loss`,
+    async (t) => {
+      const nfcapd = await startDefaultNfcapd(t);
+      const { port } = nfcapd;
+      const messages: Buffer[] = [];
+      const exporter = createExportingProcess(
+        {
+          version,
+          collector: { host: '127.0.0.1', port },
+          observationDomainId: 3,
+          templateRefreshMs: 60_000,
+          maxMessageOctets: MAX_MESSAGE_OCTETS,
+          clock: new FakeClock(),
+          directory: DIRECTORY,
+        },
+        recordingUdp(port, messages),
+      );
+      await exporter.open();
+      for (let i = 0; i < FLOWS; i += BATCH)
+        await exporter.write(flowBatch(ALL.slice(i, i + BATCH)));
+      await exporter.close();
+      t.match(exporter.statistics(), { records: FLOWS, templates: 2, sendErrors: 0, refusals: 0 });
+
+      const { drops, lines } = await nfcapd.stop();
+      t.equal(drops, 0, 'the socket buffer dropped nothing');
+      const totals = `Flows: ${FLOWS}, Packets: ${PACKETS}, Bytes: ${PACKETS * 100}, Sequence Errors: 0, Bad Packets: 0`;
+      t.ok(
+        lines.some((line) => line.includes(totals)),
+        totals,
+      );
+      const summary = nfcapd.nfdump('-I');
+      for (const [label, value] of [
+        ['Flows', FLOWS],
+        ['Packets', PACKETS],
+        ['Bytes', PACKETS * 100],
+        ['Flows_icmp', FLOWS / 3],
+        ['Sequence failures', 0],
+      ] as const) {
+        t.ok(summary.includes(`\n${label}: ${value}\n`), `${label}: ${value}`);
+      }
+
+      t.ok(
+        messages.every(({ length }) => length <= MAX_MESSAGE_OCTETS),
+        'within the limit',
+      );
+      const directory = mkdtempSync(join(tmpdir(), 'procflow-collectors-'));
+      t.teardown(() => rmSync(directory, { recursive: true }));
+      const capture = join(directory, 'datagrams.pcap');
+      writePcap(capture, messages);
+      t.equal(tsharkComplaints(capture), '', 'no malformed message, lost template or sequence gap');
+      const pids = tshark(capture, ['-T', 'fields', '-e', 'cflow.pie.ntop.src_proc_id']);
+      const values = pids.split(/[\n,]/).filter((pid) => pid !== '');
+      t.equal(values.length, FLOWS);
+      t.equal(values.filter((pid) => pid === '1234').length, FLOWS / 3);
+    },
+  );
+}

@@ -1,0 +1,199 @@
+// What the exporting process does from sweep to sweep: templates, sequence numbers, losses.
+import t from 'tap';
+import { createExportingProcess } from '../../src/exporter/exporting-process.js';
+import { ExportError } from '../../src/exporter/export-error.js';
+import { FLOW_RECORD } from '../../src/flow/flow-contract.gen.js';
+import { CURL_FLOW, LOOPBACK_FLOW, PING_FLOW } from '../support/described-flows.js';
+import { flowBatch } from '../support/flow-description.js';
+import { IpfixDecoder } from '../support/ipfix-decoder.js';
+import {
+  DIRECTORY,
+  FakeClock,
+  RecordingTransport,
+  recordExport,
+} from '../support/recorded-export.js';
+
+const MINUTE_NS = 60_000_000_000n;
+const DAY_NS = 1440n * MINUTE_NS;
+
+interface V9Header {
+  readonly count: number;
+  readonly sysUptime: number;
+  readonly unixSecs: number;
+  readonly sequenceNumber: number;
+}
+
+function v9Header(message: Buffer | undefined): V9Header {
+  if (message === undefined) throw new Error('no such message');
+  return {
+    count: message.readUInt16BE(2),
+    sysUptime: message.readUInt32BE(4),
+    unixSecs: message.readUInt32BE(8),
+    sequenceNumber: message.readUInt32BE(12),
+  };
+}
+
+/** Ids of the sets in a message, behind a header of `octets`. */
+function setIds(message: Buffer, headerOctets: number): number[] {
+  const ids: number[] = [];
+  for (let at = headerOctets; at < message.length; at += message.readUInt16BE(at + 2)) {
+    ids.push(message.readUInt16BE(at));
+  }
+  return ids;
+}
+
+t.test('templates go out again when their interval is over, also within a sweep', async (t) => {
+  const { sweep, exporter, transport, clock } = await recordExport(10);
+  const ids = (): number[][] => transport.messages.map((message) => setIds(message, 16));
+  await sweep([CURL_FLOW]);
+  await sweep([CURL_FLOW]);
+  t.same(ids(), [[2], [256], [256]], 'not before');
+  clock.now += MINUTE_NS;
+  await sweep([]);
+  t.same(ids().slice(3), [[2]], 'a sweep without flows refreshes them too');
+  await exporter.write(flowBatch([CURL_FLOW]));
+  clock.now += MINUTE_NS;
+  await exporter.flush();
+  t.same(ids().slice(4), [[2], [256]], 'before the message that is then sent');
+  t.equal(exporter.statistics().templates, 6);
+});
+
+t.test('IPFIX sequence numbers count data records, template records not', async (t) => {
+  const { sweep, transport, clock } = await recordExport(10);
+  await sweep([CURL_FLOW, LOOPBACK_FLOW, PING_FLOW]);
+  clock.now += MINUTE_NS;
+  await sweep([CURL_FLOW]);
+  const decoder = new IpfixDecoder();
+  const numbers = transport.messages.map((message) => decoder.decode(message).sequenceNumber);
+  t.same(numbers, [0, 0, 3, 3]);
+});
+
+t.test('v9 sequence numbers count messages, and count counts all records', async (t) => {
+  const { sweep, transport, clock } = await recordExport(9);
+  await sweep([CURL_FLOW, LOOPBACK_FLOW, PING_FLOW]);
+  clock.now += MINUTE_NS;
+  await sweep([CURL_FLOW]);
+  const headers = transport.messages.map(v9Header);
+  t.same(
+    headers.map(({ sequenceNumber, count }) => [sequenceNumber, count]),
+    [
+      [0, 2],
+      [1, 3],
+      [2, 2],
+      [3, 1],
+    ],
+  );
+});
+
+t.test('flows of both families share a message, in one set each', async (t) => {
+  const flows = [CURL_FLOW, PING_FLOW, CURL_FLOW, PING_FLOW];
+  const ipfix = await recordExport(10);
+  await ipfix.sweep(flows);
+  t.same(setIds(ipfix.transport.messages[1] ?? Buffer.alloc(0), 16), [256, 257]);
+  const v9 = await recordExport(9);
+  await v9.sweep(flows);
+  t.same(setIds(v9.transport.messages[1] ?? Buffer.alloc(0), 20), [256, 257]);
+});
+
+t.test('a message that is lost is counted, and leaves a gap in the sequence', async (t) => {
+  const { sweep, exporter, transport } = await recordExport(10);
+  await sweep([CURL_FLOW]);
+  transport.failure = new ExportError('send', 'send a message', 'ENOBUFS');
+  await sweep([CURL_FLOW, LOOPBACK_FLOW]);
+  await sweep([CURL_FLOW]);
+  const statistics = exporter.statistics();
+  t.match(statistics, { messages: 3, records: 2, lostRecords: 2, sendErrors: 1 });
+  t.equal(statistics.lastError, 'send a message: ENOBUFS');
+  t.equal(transport.messages[2]?.readUInt32BE(8), 3, 'the number counts the lost records');
+});
+
+t.test('a collector that did not listen gets the templates again', async (t) => {
+  const { sweep, transport } = await recordExport(10);
+  await sweep([CURL_FLOW]);
+  transport.refused = 1;
+  await sweep([CURL_FLOW]);
+  await sweep([CURL_FLOW]);
+  const ids = transport.messages.map((message) => setIds(message, 16));
+  t.same(ids, [[2], [256], [2], [256], [256]]);
+});
+
+t.test('records that are neither IPv4 nor IPv6 are counted', async (t) => {
+  const { exporter, transport } = await recordExport(10);
+  const batch = flowBatch([CURL_FLOW, CURL_FLOW]);
+  batch.bytes[FLOW_RECORD.fields.ip_version.offset] = 5;
+  await exporter.write(batch);
+  await exporter.flush();
+  t.match(exporter.statistics(), { records: 1, unknownRecords: 1 });
+  t.equal(transport.messages.length, 2);
+});
+
+t.test('names that are too long are cut and counted', async (t) => {
+  const directory = { ...DIRECTORY, userNameBytes: () => Buffer.from('ö'.repeat(40)) };
+  const { sweep, exporter, transport } = await recordExport(9, { directory });
+  await sweep([CURL_FLOW]);
+  const message = transport.messages[1]?.toString('latin1') ?? '';
+  t.ok(message.includes(Buffer.from('ö'.repeat(15)).toString('latin1') + '\0\0'));
+  t.equal(exporter.statistics().truncatedFields, 1);
+});
+
+t.test('a step of the clock moves the times of the next sweep', async (t) => {
+  const { sweep, transport, clock } = await recordExport(9);
+  const zeroMs = (at: number): number => {
+    const { unixSecs, sysUptime } = v9Header(transport.messages[at]);
+    return unixSecs * 1000 - sysUptime;
+  };
+  await sweep([CURL_FLOW]);
+  clock.epochMs += 12_345;
+  await sweep([CURL_FLOW]);
+  t.equal(zeroMs(2) - zeroMs(1), 12_345);
+});
+
+t.test('sysUptime starts anew instead of wrapping, and templates go out with it', async (t) => {
+  const { sweep, transport, clock, exporter } = await recordExport(9, { templateRefreshMs: 2e9 });
+  await sweep([CURL_FLOW]);
+  clock.now += 47n * DAY_NS;
+  await sweep([]);
+  t.equal(v9Header(transport.messages[2]).sysUptime, 48 * 86_400_000 + 750, 'templates are due');
+  clock.now += 2n * DAY_NS;
+  const lastNs = clock.now - 1000n;
+  await sweep([{ ...CURL_FLOW, firstNs: lastNs - 2n * DAY_NS, lastNs }]);
+  t.equal(transport.messages.length, 5, 'templates and data');
+  t.equal(v9Header(transport.messages[4]).sysUptime, 86_400_750);
+  t.equal(transport.messages[4]?.readUInt32BE(24), 0, 'a start before the new zero is at zero');
+  t.equal(exporter.statistics().clampedTimes, 1);
+});
+
+t.test('what cannot be met is refused with its reason', async (t) => {
+  const base = {
+    version: 9,
+    collector: { host: '127.0.0.1', port: 9995 },
+    observationDomainId: 1,
+    templateRefreshMs: 60_000,
+    maxMessageOctets: 1372,
+    clock: new FakeClock(),
+    directory: DIRECTORY,
+  } as const;
+  const cases = [
+    { change: { maxMessageOctets: 200 }, message: /^set maxMessageOctets to 200: must be a whole/ },
+    { change: { maxMessageOctets: 70_000 }, message: /maxMessageOctets/ },
+    { change: { observationDomainId: -1 }, message: /observationDomainId/ },
+    { change: { templateRefreshMs: 0.5 }, message: /templateRefreshMs/ },
+    { change: { collector: { host: 'x', port: 0 } }, message: /collector\.port/ },
+    { change: { source: { address: '127.0.0.1', port: 65_536 } }, message: /source\.port/ },
+  ];
+  for (const { change, message } of cases) {
+    const create = (): unknown =>
+      createExportingProcess({ ...base, ...change }, new RecordingTransport());
+    t.throws(create, { name: 'ExportError', code: 'bad-option', message });
+  }
+});
+
+t.test('it must be open to be written to', async (t) => {
+  const { exporter, transport } = await recordExport(10);
+  await exporter.write(flowBatch([CURL_FLOW]));
+  await exporter.close();
+  t.equal(transport.messages.length, 2, 'close() flushes');
+  t.notOk(transport.isOpen);
+  await t.rejects(exporter.write(flowBatch([CURL_FLOW])), { code: 'not-open' });
+  await exporter.close();
+});

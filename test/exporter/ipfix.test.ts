@@ -1,0 +1,107 @@
+// IPFIX messages octet by octet.
+import t from 'tap';
+import { CURL_FLOW, LOOPBACK_FLOW, PING_FLOW } from '../support/described-flows.js';
+import { IpfixDecoder } from '../support/ipfix-decoder.js';
+import { recordExport } from '../support/recorded-export.js';
+
+// One hexadecimal string a part, with what it is.
+const TEMPLATE_MESSAGE = [
+  '000a 016c', // version, length
+  '65938b35', // export time: 04:04:05
+  '00000000 00000007', // sequence number, observation domain
+  '0002 015c', // set id, length
+  '0100 0022', // template id, field count
+  '0098 0008', // flowStartMilliseconds
+  '0099 0008', // flowEndMilliseconds
+  '0002 0008', // packetDeltaCount
+  '0001 0008', // octetDeltaCount
+  '0008 0004', // sourceIPv4Address
+  '000c 0004', // destinationIPv4Address
+  '0007 0002', // sourceTransportPort
+  '000b 0002', // destinationTransportPort
+  '0020 0002', // icmpTypeCodeIPv4
+  '003c 0001', // ipVersion
+  '0004 0001', // protocolIdentifier
+  '003d 0001', // flowDirection
+  '0005 0001', // ipClassOfService
+  '0088 0001', // flowEndReason
+  '0006 0001', // tcpControlBits
+  '000a 0004', // ingressInterface
+  '000e 0004', // egressInterface
+  '0019 0002', // minimumIpTotalLength, in reduced size
+  '001a 0002', // maximumIpTotalLength
+  '003a 0002', // vlanId
+  '00f5 0002', // dot1qCustomerVlanId
+  '0034 0001', // minimumTTL
+  '0035 0001', // maximumTTL
+  '0038 0006', // sourceMacAddress
+  '0050 0006', // destinationMacAddress
+  '00c5 0001', // fragmentFlags
+  '80a8 0004 00008b30', // source process id of enterprise 35632
+  '80a9 ffff 00008b30', // source process name, variable
+  '81a9 0004 00008b30', // source user id
+  '8174 ffff 00008b30', // source user name
+  '8177 0004 00008b30', // destination process id
+  '8178 ffff 00008b30', // destination process name
+  '81aa 0004 00008b30', // destination user id
+  '8179 ffff 00008b30', // destination user name
+  '0101 0022', // the template for IPv6 follows
+];
+
+const DATA_MESSAGE = [
+  '000a 0084 65938b35', // version, length, export time
+  '00000000 00000007', // sequence number: no data record before; observation domain
+  '0100 0074', // set id, length: no padding
+  '0000018cc857c41a 0000018cc857c801', // first and last, milliseconds since 1970
+  '0000000000000017 00000000000011d7', // 23 packets, 4567 octets
+  'c0000201 c6336402 9c40 01bb', // addresses, ports
+  '0000 04 06 01 10 03 1b', // ICMP, IP version, TCP, egress, tos, end of flow detected, flags
+  '00000000 00000002', // it came in by no interface and went out by 2
+  '0028 05dc 0005 004d 3f 40', // lengths, VLANs, TTLs
+  '020000000001 020000000002 00', // MACs, no fragment
+  '000004d2 04 6375726c', // source: pid 1234, curl
+  '000003e8 05 616c696365', // uid 1000, alice
+  '00000000 00 ffffffff 00', // destination: no pid, no name, no uid, no user
+];
+
+function octets(parts: readonly string[]): string {
+  return parts.join('').replaceAll(' ', '');
+}
+
+t.test('templates go ahead of the data in a message of their own', async (t) => {
+  const { sweep, transport } = await recordExport(10);
+  await sweep([CURL_FLOW]);
+  t.equal(transport.messages.length, 2);
+  const expected = octets(TEMPLATE_MESSAGE);
+  t.equal(transport.messages[0]?.toString('hex').slice(0, expected.length), expected);
+  t.equal(transport.messages[1]?.toString('hex'), octets(DATA_MESSAGE));
+});
+
+t.test('each side of a loopback flow has its process', async (t) => {
+  const { sweep, transport } = await recordExport(10);
+  await sweep([LOOPBACK_FLOW]);
+  const decoder = new IpfixDecoder();
+  const record = transport.messages.map((message) => decoder.decode(message)).at(-1)?.records[0];
+  const value = (key: string): string | undefined => record?.fields.get(key)?.toString('latin1');
+  t.equal(value('35632/169'), 'named');
+  t.equal(value('35632/372'), 'www-data');
+  t.equal(value('35632/376'), 'resolver');
+  t.equal(value('35632/377'), '4242', 'a user without a name goes by number');
+  t.equal(value('0/10'), '\x00\x00\x00\x01', 'it came in by the loopback interface');
+  t.equal(value('0/14'), '\x00\x00\x00\x01', 'and went out by it');
+});
+
+t.test('ICMPv6 and fragments have their own elements', async (t) => {
+  const { sweep, transport } = await recordExport(10);
+  await sweep([PING_FLOW]);
+  const decoder = new IpfixDecoder();
+  const record = transport.messages.map((message) => decoder.decode(message)).at(-1)?.records[0];
+  const value = (key: string): string | undefined => record?.fields.get(key)?.toString('hex');
+  t.equal(record?.templateId, 257);
+  t.equal(value('0/27'), '20010db8000000000000000000000001');
+  t.equal(value('0/139'), '8001');
+  t.equal(value('0/32'), undefined);
+  t.equal(value('0/197'), '20');
+  t.equal(value('0/10'), '00000003');
+  t.equal(value('0/14'), '00000000');
+});

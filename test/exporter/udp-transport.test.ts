@@ -1,0 +1,118 @@
+// Real sockets, all on loopback.
+import { createSocket } from 'node:dgram';
+import type { Socket } from 'node:dgram';
+import { once } from 'node:events';
+import t from 'tap';
+import { createUdpTransport } from '../../src/exporter/udp-transport.js';
+import { freeUdpPort } from '../support/nfcapd.js';
+import type { Teardown } from '../support/program.js';
+
+const MESSAGE = Buffer.from('a message and what is behind it');
+const OCTETS = 9;
+
+async function receiver(t: Teardown, address: string): Promise<Socket> {
+  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
+  socket.bind(0, address);
+  await once(socket, 'listening');
+  t.teardown(() => void socket.close());
+  return socket;
+}
+
+const DESTINATIONS = [
+  { name: 'IPv4', host: '127.0.0.1', address: '127.0.0.1', destination: '127.0.0.1' },
+  { name: 'IPv6', host: '::1', address: '::1', destination: '[::1]' },
+] as const;
+
+for (const { name, host, address, destination } of DESTINATIONS) {
+  t.test(`a message reaches a collector at an ${name} address`, async (t) => {
+    const collector = await receiver(t, address);
+    const { port } = collector.address();
+    const transport = createUdpTransport({ host, port });
+    t.equal(transport.destination, `${destination}:${port}`);
+    await transport.open();
+    const received = once(collector, 'message');
+    await transport.send(MESSAGE, OCTETS);
+    const [bytes] = (await received) as [Buffer];
+    t.equal(bytes.toString(), 'a message');
+    await transport.close();
+    await transport.close();
+  });
+}
+
+t.test('a name is looked up in the family of the source, which is then used', async (t) => {
+  const collector = await receiver(t, '127.0.0.1');
+  const sourcePort = await freeUdpPort();
+  const source = { address: '127.0.0.2', port: sourcePort };
+  const transport = createUdpTransport(
+    { host: 'localhost', port: collector.address().port },
+    source,
+  );
+  await transport.open();
+  t.teardown(() => transport.close());
+  const received = once(collector, 'message');
+  await transport.send(MESSAGE, OCTETS);
+  const [, sender] = (await received) as [Buffer, { address: string; port: number }];
+  t.match(sender, source);
+});
+
+t.test('a source port that is taken is refused', async (t) => {
+  const other = await receiver(t, '127.0.0.1');
+  const { port } = other.address();
+  const transport = createUdpTransport(
+    { host: '127.0.0.1', port: 9995 },
+    { address: '127.0.0.1', port },
+  );
+  await t.rejects(transport.open(), {
+    name: 'ExportError',
+    code: 'address-in-use',
+    message: `bind the source 127.0.0.1 port ${port}: EADDRINUSE: another program has this port (choose another, or none for any)`,
+  });
+});
+
+t.test('other reasons not to open are named', async (t) => {
+  const cases = [
+    { host: '127.0.0.1', address: '192.0.2.77', code: 'connect', message: /EADDRNOTAVAIL/ },
+    { host: '127.0.0.1', address: '::1', code: 'bad-option', message: /IPv6.*IPv4/ },
+    { host: '127.0.0.1', address: 'eth0', code: 'bad-option', message: /not an IPv4 or IPv6/ },
+    {
+      host: 'no-such-host.invalid',
+      code: 'name-lookup',
+      message: /^look up the collector no-such/,
+    },
+  ];
+  for (const { host, address, code, message } of cases) {
+    const source = address === undefined ? undefined : { address };
+    const transport = createUdpTransport({ host, port: 9995 }, source);
+    await t.rejects(transport.open(), { name: 'ExportError', code, message });
+  }
+});
+
+t.test('a collector that does not listen does no harm, and is counted', async (t) => {
+  const port = await freeUdpPort();
+  const transport = createUdpTransport({ host: '127.0.0.1', port });
+  await transport.open();
+  t.teardown(() => transport.close());
+  for (let i = 0; i < 20; i++) await transport.send(MESSAGE, OCTETS).catch(() => undefined);
+  t.ok(transport.refusals() > 0, `${transport.refusals()} refusals`);
+
+  const collector = createSocket('udp4');
+  t.teardown(() => void collector.close());
+  collector.bind(port, '127.0.0.1');
+  await once(collector, 'listening');
+  const received = once(collector, 'message');
+  await transport.send(MESSAGE, OCTETS);
+  await received;
+});
+
+t.test('a message above the length of a datagram is an error that says so', async (t) => {
+  const collector = await receiver(t, '127.0.0.1');
+  const transport = createUdpTransport({ host: '127.0.0.1', port: collector.address().port });
+  await t.rejects(transport.send(MESSAGE, OCTETS), { code: 'not-open' });
+  await transport.open();
+  t.teardown(() => transport.close());
+  await t.rejects(transport.send(Buffer.alloc(70_000), 70_000), {
+    name: 'ExportError',
+    code: 'send',
+    message: /^send a message of 70000 octets to 127\.0\.0\.1:\d+: EMSGSIZE \(lower/,
+  });
+});

@@ -1,0 +1,35 @@
+// UDP receivers of this machine as /proc/net/udp has them.
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+
+const PATIENCE = 2000;
+const PAUSE_MS = 5;
+
+export interface UdpReceiver {
+  /** Octets that wait to be read. */
+  readonly queueOctets: number;
+  /** Datagrams that found no place in the queue. */
+  readonly drops: number;
+}
+
+/** The socket on a port of 127.0.0.1. */
+export function udpReceiver(port: number): UdpReceiver | undefined {
+  const address = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  for (const line of readFileSync('/proc/net/udp', 'utf8').split('\n')) {
+    const cells = line.trim().split(/\s+/);
+    if (cells[1] !== address) continue;
+    const queue = cells[4]?.split(':')[1] ?? '0';
+    return { queueOctets: parseInt(queue, 16), drops: Number(cells.at(-1)) };
+  }
+  return undefined;
+}
+
+/** Waits until something receives on the port and has read all that came; throws if it never does. */
+export async function emptiedUdpReceiver(port: number): Promise<UdpReceiver> {
+  for (let attempt = 0; attempt < PATIENCE; attempt++) {
+    const receiver = udpReceiver(port);
+    if (receiver?.queueOctets === 0) return receiver;
+    await delay(PAUSE_MS);
+  }
+  throw new Error(`port ${port} of 127.0.0.1: ${JSON.stringify(udpReceiver(port) ?? 'unused')}`);
+}
