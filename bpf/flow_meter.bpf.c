@@ -8,6 +8,7 @@
 
 #define TC_ACT_UNSPEC	 (-1) /* go on with the next program: procflow only looks */
 #define LOOPBACK_IFINDEX 1    /* in every network namespace */
+#define EEXIST		 17
 
 #define FRAGMENT_LIFETIME_NS (30 * 1000 * 1000 * 1000ULL) /* net.ipv4.ipfrag_time's default */
 
@@ -181,7 +182,7 @@ static __always_inline struct flow_record *begin_overflow(struct flow_entry *ent
 		entry = bpf_map_lookup_elem(&map, &key);                                           \
 		if (entry && count_on_entry(entry, p, now))                                        \
 			return 0;                                                                  \
-		record = begin_overflow(fresh, p, !entry);                                         \
+		record = begin_overflow(fresh, p, error != -EEXIST);                               \
 		if (!record)                                                                       \
 			return 0;                                                                  \
 		FILL_FROM_KEY(record, &key, version);                                              \
@@ -229,8 +230,7 @@ static __always_inline int meter(struct __sk_buff *skb, bool ethernet, __u8 dire
 		match_fragment(&packet, skb->ifindex, direction, now);
 	if (skb->ifindex == LOOPBACK_IFINDEX)
 		packet.flags |= FLOW_LOOPBACK;
-	count(METERED_PACKETS, packet.segments);
-	count(METERED_OCTETS, packet.octets);
+	count_metered(packet.segments, packet.octets);
 	if (packet.ip_version == 4)
 		meter_in_flows_v4(skb, &packet, direction, now);
 	else

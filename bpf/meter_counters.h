@@ -17,17 +17,34 @@ struct {
 	__type(value, struct meter_counters);
 } meter_counters __weak SEC(".maps");
 
+static __always_inline struct meter_counters *own_counters(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&meter_counters, &zero);
+}
+
 /*
  * Atomic although the slot belongs to one CPU: programs in process context (send hooks, the
  * iterator) are interrupted by the packet programs of the same CPU.
  */
 static __always_inline void count(enum meter_counter counter, __u64 by)
 {
-	__u32 zero = 0;
-	struct meter_counters *counters = bpf_map_lookup_elem(&meter_counters, &zero);
+	struct meter_counters *counters = own_counters();
 
 	if (counters)
 		__sync_fetch_and_add(&counters->slots[counter], by);
+}
+
+/* For every packet. Plain additions: only packet programs count these, one at a time per CPU. */
+static __always_inline void count_metered(__u64 packets, __u64 octets)
+{
+	struct meter_counters *counters = own_counters();
+
+	if (counters) {
+		counters->slots[METERED_PACKETS] += packets;
+		counters->slots[METERED_OCTETS] += octets;
+	}
 }
 
 #endif
