@@ -85,6 +85,8 @@ const EGRESS_INTERFACE = { kind: 'interface', way: 'egress' } as const;
  *  - tcpControlBits has one octet, which RFC 7125 §3 allows: two are read as 0 by some. The low
  *    octet is the first of a little-endian number.
  *  - ICMPv6 goes by icmpTypeCodeIPv4 in v9, which knows no other.
+ *  - ICMP's elements stand before the ports: nfdump 1.7.1 puts icmpTypeCode where it keeps the
+ *    destination port, whatever the protocol, and would show 0 for SCTP.
  *  - The process name in netflow9UserName has exactly 20 octets: nfdump takes 20 or 65 only.
  *  - Names in v9 have fixed lengths: 16 hold any process name with a NUL behind it, 32 the login
  *    names that useradd accepts.
@@ -104,11 +106,11 @@ export const FLOW_FIELDS: readonly FlowField[] = [
   field('destinationIPv4Address', copy('destination_address', 4), 4, 4, 'ipv4'),
   field('sourceIPv6Address', copy('source_address'), 16, 16, 'ipv6'),
   field('destinationIPv6Address', copy('destination_address'), 16, 16, 'ipv6'),
-  field('sourceTransportPort', copy('source_port'), 2, 2),
-  field('destinationTransportPort', copy('destination_port'), 2, 2),
   field('icmpTypeCodeIPv4', copy('icmp_type_code'), 2, 2, 'ipv4'),
   field('icmpTypeCodeIPv4', copy('icmp_type_code'), ABSENT, 2, 'ipv6'),
   field('icmpTypeCodeIPv6', copy('icmp_type_code'), 2, ABSENT, 'ipv6'),
+  field('sourceTransportPort', copy('source_port'), 2, 2),
+  field('destinationTransportPort', copy('destination_port'), 2, 2),
   field('ipVersion', copy('ip_version'), 1, 1),
   field('protocolIdentifier', copy('protocol'), 1, 1),
   field('flowDirection', copy('direction'), 1, 1),

@@ -17,9 +17,9 @@ const TEMPLATE_MESSAGE = [
   '0001 0008', // octetDeltaCount
   '0008 0004', // sourceIPv4Address
   '000c 0004', // destinationIPv4Address
+  '0020 0002', // icmpTypeCodeIPv4
   '0007 0002', // sourceTransportPort
   '000b 0002', // destinationTransportPort
-  '0020 0002', // icmpTypeCodeIPv4
   '003c 0001', // ipVersion
   '0004 0001', // protocolIdentifier
   '003d 0001', // flowDirection
@@ -54,8 +54,8 @@ const DATA_MESSAGE = [
   '0100 0074', // set id, length: no padding
   '0000018cc857c41a 0000018cc857c801', // first and last, milliseconds since 1970
   '0000000000000017 00000000000011d7', // 23 packets, 4567 octets
-  'c0000201 c6336402 9c40 01bb', // addresses, ports
-  '0000 04 06 01 10 03 1b', // ICMP, IP version, TCP, egress, tos, end of flow detected, flags
+  'c0000201 c6336402 0000 9c40 01bb', // addresses, ICMP, ports
+  '04 06 01 10 03 1b', // IP version, TCP, egress, tos, end of flow detected, flags
   '00000000 00000002', // it came in by no interface and went out by 2
   '0028 05dc 0005 004d 3f 40', // lengths, VLANs, TTLs
   '020000000001 020000000002 00', // MACs, no fragment

@@ -23,9 +23,9 @@ const TEMPLATE_SET = [
   '0001 0008', // IN_BYTES
   '0008 0004', // IPV4_SRC_ADDR
   '000c 0004', // IPV4_DST_ADDR
+  '0020 0002', // ICMP_TYPE
   '0007 0002', // L4_SRC_PORT
   '000b 0002', // L4_DST_PORT
-  '0020 0002', // ICMP_TYPE
   '003c 0001', // IP_PROTOCOL_VERSION
   '0004 0001', // PROTOCOL
   '003d 0001', // DIRECTION
@@ -60,8 +60,8 @@ const DATA_MESSAGE = [
   '0100 00d4', // flow set id, length: 4 + 207 + 1
   '05265818 05265bff', // first and last: 1 s and 1 ms before the hour of uptime
   '0000000000000017 00000000000011d7', // 23 packets, 4567 octets
-  'c0000201 c6336402 9c40 01bb', // addresses, ports
-  '0000 04 06 01 10 03 1b', // ICMP, IP version, TCP, egress, tos, end of flow detected, flags
+  'c0000201 c6336402 0000 9c40 01bb', // addresses, ICMP, ports
+  '04 06 01 10 03 1b', // IP version, TCP, egress, tos, end of flow detected, flags
   '00000000 00000002', // it came in by no interface and went out by 2
   '0028 05dc 0005 004d 3f 40', // lengths, VLANs, TTLs
   '020000000001 020000000002 00', // MACs, no fragment
