@@ -79,7 +79,7 @@ function failedProgram(lines: readonly string[]): string | undefined {
 }
 
 export function openLibbpf(): Libbpf {
-  const path = process.env['PROCFLOW_LIBBPF'] ?? 'libbpf.so.1';
+  const path = process.env.PROCFLOW_LIBBPF ?? 'libbpf.so.1';
   try {
     return loadLibbpf(path);
   } catch (cause) {

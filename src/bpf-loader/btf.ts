@@ -75,7 +75,7 @@ function readRawTypes(btf: Buffer): { types: RawType[]; nameAt: (offset: number)
   };
 
   const types: RawType[] = [{ name: 'void', kind: 0, vlen: 0, sizeOrType: 0, body: 0 }];
-  for (let at = typesStart; at < typesEnd; ) {
+  for (let at = typesStart; at < typesEnd;) {
     const info = btf.readUInt32LE(at + 4);
     const kind = (info >>> 24) & 0x1f;
     const vlen = info & 0xffff;

@@ -93,7 +93,11 @@ async function* readIterator(
       const { bytesRead } = await readAsync(fd, buffer, 0, buffer.length, null);
       if (bytesRead === 0) return;
       if (bytesRead % FLOW_RECORD.size !== 0) {
-        throw new BpfError('EIO', 'sweep the flow cache', `${bytesRead} octets are no whole records`);
+        throw new BpfError(
+          'EIO',
+          'sweep the flow cache',
+          `${bytesRead} octets are no whole records`,
+        );
       }
       yield { bytes: buffer.subarray(0, bytesRead), count: bytesRead / FLOW_RECORD.size };
     }
@@ -102,11 +106,7 @@ async function* readIterator(
   }
 }
 
-function writeExpirySettings(
-  object: BpfObject,
-  timeouts: ExpiryTimeouts,
-  scope: SweepScope,
-): void {
+function writeExpirySettings(object: BpfObject, timeouts: ExpiryTimeouts, scope: SweepScope): void {
   const F = EXPIRY_SETTINGS.fields;
   const settings = Buffer.alloc(EXPIRY_SETTINGS.size);
   const writeMs = (field: { readonly offset: number }, ms: number): void => {
@@ -116,12 +116,7 @@ function writeExpirySettings(
   writeMs(F.idle_timeout_ns, timeouts.idleTimeoutMs);
   writeMs(F.ended_timeout_ns, timeouts.endedTimeoutMs);
   settings.writeUInt32LE(scope === 'all' ? 1 : 0, F.expire_all.offset);
-  const result = object.libbpf.update(
-    object.mapFd('expiry_settings'),
-    KEY_ZERO,
-    settings,
-    BPF_ANY,
-  );
+  const result = object.libbpf.update(object.mapFd('expiry_settings'), KEY_ZERO, settings, BPF_ANY);
   if (result < 0) throw object.error(-result, 'write the expiry settings');
 }
 

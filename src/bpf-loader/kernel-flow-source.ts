@@ -149,7 +149,7 @@ class InterfaceAttachments {
   attachFirst(mode: AttachMode, present: ReadonlyMap<number, string>): void {
     this.#mode = mode;
     if (this.#options.interfaces === 'any') {
-      this.follow(present);
+      this.#attachNew(present);
       if (this.#attached.size === 0) {
         throw new BpfError('ENODEV', 'meter any interface', 'none could be attached to');
       }
@@ -171,16 +171,26 @@ class InterfaceAttachments {
       this.#options.onNotice(`interface ${attachment.interfaceName} is gone`);
     }
     for (const index of this.#refused) if (!present.has(index)) this.#refused.delete(index);
+    for (const name of this.#attachNew(present)) {
+      this.#options.onNotice(`interface ${name} appeared and is metered`);
+    }
+  }
+
+  /** @returns the names of those that were attached to */
+  #attachNew(present: ReadonlyMap<number, string>): string[] {
+    const names: string[] = [];
     for (const [index, name] of present) {
       if (this.#attached.has(index) || this.#refused.has(index)) continue;
       try {
         this.#attached.set(index, this.#attach(name, this.#mode));
+        names.push(name);
       } catch (error) {
         if (!(error instanceof BpfError)) throw error;
         this.#refused.add(index);
         this.#options.onNotice(`interface ${name} is not metered: ${error.message}`);
       }
     }
+    return names;
   }
 
   detachAll(): void {

@@ -80,7 +80,9 @@ export function attachSocketHooks(
   try {
     for (const name of ['socket_state_changed', 'socket_sent', 'socket_received']) {
       if (object.unavailable.has(name)) {
-        onNotice(`${name}: not in this kernel; sockets shared by processes stay with their creator`);
+        onNotice(
+          `${name}: not in this kernel; sockets shared by processes stay with their creator`,
+        );
         continue;
       }
       links.push(object.link(object.libbpf.attach(object.program(name)), `attach ${name}`));

@@ -106,9 +106,7 @@ void t.test('expiry', { skip: cannotLoadPrograms() }, async (t) => {
     t.ok(counters.CACHE_FULL_PACKETS > 0);
     t.equal(counters.SINGLE_PACKET_RECORDS, counters.CACHE_FULL_PACKETS);
     t.equal(counters.FLOWS_CREATED + counters.SINGLE_PACKET_RECORDS, 100);
-    t.ok(
-      records.some(({ endReason }) => endReason === FLOW_END_REASON.FLOW_END_LACK_OF_RESOURCES),
-    );
+    t.ok(records.some(({ endReason }) => endReason === FLOW_END_REASON.FLOW_END_LACK_OF_RESOURCES));
     t.equal(counters.LOST_PACKETS, 0);
   });
 
