@@ -24,7 +24,7 @@ BPF_FLAGS := -O2 -g -mcpu=v3 -target bpf -Wall -Werror -ffile-prefix-map=$(CURDI
 	-I/usr/include/$(shell uname -m)-linux-gnu
 C_SOURCES := $(wildcard bpf/*.[ch]) $(shell find test -name '*.[ch]')
 GENERATORS := $(patsubst test/%.c,build/test/%,$(wildcard test/generators/*.c))
-TS_SOURCES := $(shell find src test scripts bench -name '*.ts')
+TS_SOURCES := $(shell find $(wildcard src test scripts bench) -name "*.ts")
 
 .PHONY: help install install-run build program run test check lint generate generated-is-fresh \
 	format demo clean
@@ -110,6 +110,7 @@ generated-is-fresh: program
 	done
 
 format: node_modules/.package-lock.json ## rewrite the sources in the project's format
+	@node node_modules/eslint/bin/eslint.js --fix --quiet . >/dev/null || true
 	@node node_modules/prettier/bin/prettier.cjs --write --log-level warn .
 	@$(if $(C_SOURCES),$(CLANG_FORMAT) -i --style=file:bpf/.clang-format $(C_SOURCES))
 

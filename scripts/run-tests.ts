@@ -2,11 +2,12 @@
 // With CI set in the environment a skipped test counts as failed: CI can run them all.
 // Usage: node run-tests.js [FOLDER-OR-FILE below test/]...
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { countTests } from './tap-count.js';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { countTests, type TestCount } from './tap-count.js';
 
 const TAP = 'node_modules/tap/dist/esm/run.mjs';
-const OUTPUT = 'build/test-output.tap';
 
 /** Compiled tests whose source still exists: build/ may hold the leavings of deleted ones. */
 function compiledTests(places: readonly string[]): string[] {
@@ -19,10 +20,10 @@ function compiledTests(places: readonly string[]): string[] {
 }
 
 /** tap's exit code. */
-function runTap(files: readonly string[]): number {
+function runTap(files: readonly string[], output: string): number {
   // On a terminal tap shows its progress; elsewhere only what failed.
   const reporter = process.stdout.isTTY ? [] : ['--reporter=min'];
-  const args = [TAP, 'run', ...reporter, `--output-file=${OUTPUT}`, ...files];
+  const args = [TAP, 'run', ...reporter, `--output-file=${output}`, ...files];
   // tap asks npm for a path at its first start; npm's own remarks are of no interest here.
   const env = { ...process.env, npm_config_loglevel: 'error' };
   const result = spawnSync(process.execPath, args, {
@@ -36,11 +37,21 @@ function runTap(files: readonly string[]): number {
 function runTests(places: readonly string[]): boolean {
   const files = compiledTests(places);
   if (files.length === 0) throw new Error(`no tests in ${places.join(', ') || 'test/'}`);
-  mkdirSync('build', { recursive: true });
-  rmSync(OUTPUT, { force: true });
-  const exitCode = runTap(files);
-  const { passed, failed: failedTests, skipped } = countTests(readFileSync(OUTPUT, 'utf8'));
+  const directory = mkdtempSync(join(tmpdir(), 'procflow-tests-'));
+  let exitCode: number;
+  let count: TestCount;
+  try {
+    const output = join(directory, 'output.tap');
+    exitCode = runTap(files, output);
+    count = countTests(readFileSync(output, 'utf8'));
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+  return report(exitCode, count);
+}
 
+/** Whether all is well. */
+function report(exitCode: number, { passed, failed: failedTests, skipped }: TestCount): boolean {
   const isCI = (process.env.CI ?? '') !== '';
   for (const title of skipped) {
     process.stdout.write(`${isCI ? 'failed, because CI must not skip' : 'skipped'}: ${title}\n`);
