@@ -13,8 +13,8 @@ import type { Paint } from './terminal-style.js';
 
 export const LIVE_COLUMNS = [
   { name: 'time', title: 'TIME', width: 12, maxWidth: 12, align: 'left' },
-  { name: 'process', title: 'PROCESS', width: 24, maxWidth: 52, align: 'left' },
-  { name: 'user', title: 'USER', width: 8, maxWidth: 32, align: 'left' },
+  { name: 'process', title: 'PROCESS', width: 28, maxWidth: 52, align: 'left' },
+  { name: 'user', title: 'USER', width: 9, maxWidth: 32, align: 'left' },
   { name: 'flow', title: 'FLOW', width: 44, maxWidth: 98, align: 'left' },
   { name: 'protocol', title: 'PROTO', width: 6, maxWidth: 14, align: 'left' },
   { name: 'octets', title: 'OCTETS', width: 10, maxWidth: 16, align: 'right' },
