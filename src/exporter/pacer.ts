@@ -17,8 +17,9 @@ export interface PacerOptions {
 /*
  * The default receive buffer of a Linux socket has 212992 octets, and a message of a full Ethernet
  * frame is charged 2304 of them: 92 messages. A burst of 32 and 8 a millisecond leave a collector
- * on the same machine 7 ms in which it may not get a processor. That is about 11 MB or, in IPFIX,
- * 70000 records a second.
+ * on the same machine 7 ms in which it may not get a processor. Without pacing, nfcapd lost 1394
+ * of 10000 messages on an idle machine with two processors; with this, none, also with three
+ * other programs in a busy loop. It is 11 MB a second: some 47000 records in v9, 90000 in IPFIX.
  */
 export const DEFAULT_MESSAGES_PER_SECOND = 8000;
 export const DEFAULT_BURST_MESSAGES = 32;
