@@ -113,7 +113,7 @@ t.test('a source port that is taken is one clear line', { skip }, async (t) => {
 t.test('a missing permission is one clear line', { skip }, async (t) => {
   const options = Object.values(workingOptions(t)).flat();
   const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', '--inh-caps=-all'];
-  const command = [...nobody, process.execPath, PROCFLOW, 'export', ...options];
+  const command = [...nobody, ...PROCFLOW, 'export', ...options];
   const program = startProgram(t, 'setpriv', command);
   const end = await program.ended;
   const outcome = { end, out: program.out.join('\n'), err: program.err.join('\n') };

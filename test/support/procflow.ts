@@ -4,7 +4,11 @@ import type { Namespace } from './network-namespace.js';
 import { startProgram, type Program, type ProgramEnd, type Teardown } from './program.js';
 import { PROJECT_ROOT } from './requirements.js';
 
-export const PROCFLOW = join(PROJECT_ROOT, 'bin/procflow');
+/** Without NODE_OPTIONS, by which tap would put itself into the program under test. */
+export const PROCFLOW = [
+  ...['env', '-u', 'NODE_OPTIONS'],
+  ...[process.execPath, join(PROJECT_ROOT, 'bin/procflow')],
+] as const;
 
 export interface ExportOptions {
   readonly namespace?: Namespace;
@@ -35,6 +39,15 @@ export interface RunningExport {
   stop(signal?: NodeJS.Signals): Promise<Summary>;
 }
 
+export function startProcflow(
+  t: Teardown,
+  args: readonly string[],
+  env?: NodeJS.ProcessEnv,
+): Program {
+  const [command, ...before] = PROCFLOW;
+  return startProgram(t, command, [...before, ...args], env);
+}
+
 function exportArguments(options: ExportOptions): string[] {
   const { namespace } = options;
   return [
@@ -49,7 +62,7 @@ function exportArguments(options: ExportOptions): string[] {
 
 /** Resolves once packets are metered. */
 export async function startExport(t: Teardown, options: ExportOptions): Promise<RunningExport> {
-  const program = startProgram(t, process.execPath, [PROCFLOW, ...exportArguments(options)]);
+  const program = startProcflow(t, exportArguments(options));
   await program.line('err', /^procflow: metering/);
   return {
     program,
@@ -83,8 +96,7 @@ export async function runProcflow(
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
 ): Promise<{ readonly end: ProgramEnd; readonly out: string; readonly err: string }> {
-  const command = [PROCFLOW, ...args];
-  const program = startProgram(t, process.execPath, command, { ...process.env, ...env });
+  const program = startProcflow(t, args, { ...process.env, ...env });
   const end = await program.ended;
   return { end, out: program.out.join('\n'), err: program.err.join('\n') };
 }
