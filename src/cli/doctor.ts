@@ -1,6 +1,7 @@
 // procflow doctor: what the kernel and the machine offer, and what the lack of it costs.
 import { Command } from 'commander';
 import { checkKernel, type KernelFeature } from '../daemon/check-kernel.js';
+import { DEBUG_OPTION } from './meter-options.js';
 import { padEnd, printable } from './printable.js';
 import type { ProgramIo } from './program-io.js';
 import { paintFor, type Paint } from './terminal-style.js';
@@ -18,7 +19,7 @@ export function doctorCommand(io: ProgramIo): Command {
   return new Command('doctor')
     .summary('show whether procflow can run here, and how well')
     .description(DESCRIPTION)
-    .option('--debug', 'with an error, print its stack')
+    .option(...DEBUG_OPTION)
     .addHelpText('after', MORE)
     .action(() => {
       const { features, canRun } = checkKernel();

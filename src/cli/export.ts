@@ -6,10 +6,11 @@ import {
   addMeterOptions,
   addTimingOptions,
   collect,
+  withDefault,
   type MeterOptionValues,
 } from './meter-options.js';
 import { notice, type ProgramIo } from './program-io.js';
-import { exportSummaryLines } from './summary-text.js';
+import { exportSummaryLines, interfaceText } from './summary-text.js';
 
 interface ExportOptionValues extends MeterOptionValues {
   readonly collector: string;
@@ -26,7 +27,7 @@ SIGTERM or SIGHUP; then it exports the flows that it still has and prints a summ
 
 const MORE = `
 Times are in seconds, decimals allowed; octets are those of the IP packets, headers
-included. Needs root, or CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_RESOURCE.
+included. Needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.
 
 Examples:
   # NetFlow v9 of one interface to a collector on this host
@@ -59,8 +60,12 @@ export function exportCommand(io: ProgramIo): Command {
     .requiredOption('-v, --export-version <9|10>', '9 is NetFlow v9, 10 is IPFIX');
   addTimingOptions(command, { activeTimeout: '60', idleTimeout: '15' })
     .option('--source <address[:port]>', 'send from this address of the host (default: by route)')
-    .option('--observation-domain <number>', "the exporter's id (v9: source id)", '0')
-    .option('--template-refresh <seconds>', 'templates are sent again this often', '60');
+    .addOption(
+      withDefault('--observation-domain <number>', "the exporter's id (v9: source id)", '0'),
+    )
+    .addOption(
+      withDefault('--template-refresh <seconds>', 'templates are sent again this often', '60'),
+    );
   addMeterOptions(command).addHelpText('after', MORE);
   return command.action((options: ExportOptionValues) => runExport(io, options));
 }
@@ -75,8 +80,8 @@ async function runExport(io: ProgramIo, options: ExportOptionValues): Promise<vo
     },
     onMetering: (interfaces) => {
       const format = config.version === 9 ? 'NetFlow v9' : 'IPFIX';
-      const names = interfaces.join(', ') || 'no interface yet';
-      notice(io, `metering ${names}; ${format} to ${options.collector}; Ctrl-C ends`);
+      const where = `${format} to ${options.collector}`;
+      notice(io, `metering ${interfaceText(interfaces)}; ${where}; Ctrl-C ends`);
     },
   });
   for (const line of exportSummaryLines(summary)) notice(io, line);

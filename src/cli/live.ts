@@ -13,7 +13,7 @@ import {
   type MeterOptionValues,
 } from './meter-options.js';
 import { notice, type ProgramIo } from './program-io.js';
-import { liveSummaryLines } from './summary-text.js';
+import { interfaceText, liveSummaryLines } from './summary-text.js';
 import { paintFor } from './terminal-style.js';
 
 interface LiveOptionValues extends MeterOptionValues {
@@ -79,7 +79,7 @@ async function runLive(io: ProgramIo, options: LiveOptionValues): Promise<void> 
       notice(io, line);
     },
     onMetering: (interfaces) => {
-      notice(io, `metering ${interfaces.join(', ') || 'no interface yet'}; Ctrl-C ends`);
+      notice(io, `metering ${interfaceText(interfaces)}; Ctrl-C ends`);
       if (io.out.isTTY === true && options.json !== true) void output.write([table.header()]);
     },
   });

@@ -6,6 +6,7 @@ import { describeError } from '../daemon/describe-error.js';
 import { doctorCommand } from './doctor.js';
 import { exportCommand } from './export.js';
 import { liveCommand } from './live.js';
+import { DEBUG_OPTION } from './meter-options.js';
 import { notice, type ProgramIo } from './program-io.js';
 
 const EXIT_FAILURE = 1;
@@ -25,6 +26,7 @@ function buildProgram(io: ProgramIo): Command {
     .description(DESCRIPTION)
     .version(packageVersion(), '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
+    .option(...DEBUG_OPTION)
     .helpCommand(false)
     .addHelpText('after', MORE);
   const commands = [exportCommand(io), liveCommand(io), doctorCommand(io)];

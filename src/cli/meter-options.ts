@@ -16,35 +16,39 @@ export interface MeterDefaults {
 const DEFAULT_MAX_FLOWS = '65536';
 
 export function addTimingOptions(command: Command, defaults: MeterDefaults): Command {
+  const { activeTimeout, idleTimeout } = defaults;
   return command
-    .option(
-      '--active-timeout <seconds>',
-      'a flow that goes on is reported this often',
-      defaults.activeTimeout,
+    .addOption(
+      withDefault(
+        '--active-timeout <seconds>',
+        'report a flow that goes on this often',
+        activeTimeout,
+      ),
     )
-    .option(
-      '--idle-timeout <seconds>',
-      'a flow that is silent for so long has ended',
-      defaults.idleTimeout,
+    .addOption(
+      withDefault('--idle-timeout <seconds>', 'a flow silent for so long has ended', idleTimeout),
     );
 }
 
 export function addMeterOptions(command: Command): Command {
+  const ways = `how to attach to interfaces: ${ATTACH_MODES.join(', ')}`;
+  const flows = 'flows kept at a time; more are reported at once';
   return command
     .option('--netns <name|path>', 'meter in this network namespace (default: the current one)')
-    .option(
-      '--max-flows <number>',
-      'flows kept at a time; more are sent at once',
-      DEFAULT_MAX_FLOWS,
-    )
+    .addOption(withDefault('--max-flows <number>', flows, DEFAULT_MAX_FLOWS))
     .option('--cgroup <path>', 'see the sockets of this cgroup v2 directory (default: all)')
-    .addOption(
-      new Option(
-        '--attach <way>',
-        `how to attach to interfaces: ${ATTACH_MODES.join(', ')}`,
-      ).default('auto'),
-    )
-    .option('--debug', "with an error, print its stack and the kernel verifier's log");
+    .addOption(withDefault('--attach <way>', ways, 'auto'))
+    .option(...DEBUG_OPTION);
+}
+
+export const DEBUG_OPTION = [
+  '--debug',
+  "with an error, print its stack and the kernel verifier's log",
+] as const;
+
+/** The default is shown as it would be typed, where commander would put it in quotes. */
+export function withDefault(flags: string, description: string, value: string): Option {
+  return new Option(flags, description).default(value, value);
 }
 
 /** Lets an option be given several times: -i eth0 -i eth1. */

@@ -1,7 +1,17 @@
-// What a session says of itself when it ends. Numbers are written plainly, so that a script can
+// What a session says of itself when it begins and ends. Numbers are written plainly, so that a script can
 // read them.
 import type { MeterSummary } from '../daemon/meter-session.js';
 import type { ExportStatistics, ExportSummary } from '../daemon/run-meter.js';
+
+/** A host full of containers has more interfaces than a line holds. */
+const MAX_INTERFACES = 8;
+
+export function interfaceText(names: readonly string[]): string {
+  if (names.length === 0) return 'no interface yet';
+  const rest = names.length - MAX_INTERFACES;
+  const shown = names.slice(0, MAX_INTERFACES).join(', ');
+  return rest > 0 ? `${shown} and ${rest} more` : shown;
+}
 
 export function exportSummaryLines(summary: ExportSummary): string[] {
   const { exported } = summary;

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { exportSummaryLines, liveSummaryLines } from '../../src/cli/summary-text.js';
+import { exportSummaryLines, interfaceText, liveSummaryLines } from '../../src/cli/summary-text.js';
 import type { ExportSummary } from '../../src/daemon/run-meter.js';
 import { METER_COUNTER } from '../../src/flow/flow-contract.gen.js';
 import type { MeterCounters } from '../../src/flow/flow-source.js';
@@ -72,4 +72,12 @@ t.test('counters that could not be read are not given as zero', async (t) => {
     '4 flow records, 23 packets, 1840 octets in 12.3 s',
     "LOSS: 1 failure to read the kernel's counters",
   ]);
+});
+
+t.test('interfaces are named, up to a line of them', async (t) => {
+  const names = Array.from({ length: 10 }, (_, i) => `v${i}`);
+  t.equal(interfaceText([]), 'no interface yet');
+  t.equal(interfaceText(['lo', 'eth0']), 'lo, eth0');
+  t.equal(interfaceText(names.slice(0, 8)), 'v0, v1, v2, v3, v4, v5, v6, v7');
+  t.equal(interfaceText(names), 'v0, v1, v2, v3, v4, v5, v6, v7 and 2 more');
 });
