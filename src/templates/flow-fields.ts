@@ -7,6 +7,13 @@ import type { INFORMATION_ELEMENTS } from './information-elements.gen.js';
 export type ElementName = keyof typeof INFORMATION_ELEMENTS;
 export type AddressFamily = 'ipv4' | 'ipv6';
 
+/**
+ * Which elements are exported. `standard` is for collectors that drop a whole template over one
+ * element they do not know, as logstash's codec does: it leaves out those of other enterprises,
+ * and in v9 those that came with IPFIX.
+ */
+export type TemplateProfile = 'process' | 'standard';
+
 /** Field length that says "variable" in a template (RFC 7011 §7). */
 export const VARIABLE_LENGTH = 65535;
 /** Length of a field that a format does not have. */
@@ -44,6 +51,8 @@ export interface FlowField {
   /** Length in a NetFlow v9 template: octets or ABSENT. */
   readonly netflow9Octets: number;
   readonly families: AddressFamily | 'both';
+  /** Where the field is in one profile only. */
+  readonly profile: TemplateProfile | 'both';
 }
 
 type RecordField = keyof typeof FLOW_RECORD.fields;
@@ -72,12 +81,15 @@ function field(
   ipfixOctets: number,
   netflow9Octets: number,
   families: FlowField['families'] = 'both',
+  profile: FlowField['profile'] = 'both',
 ): FlowField {
-  return { element, encoding, ipfixOctets, netflow9Octets, families };
+  return { element, encoding, ipfixOctets, netflow9Octets, families, profile };
 }
 
 const INGRESS_INTERFACE = { kind: 'interface', way: 'ingress' } as const;
 const EGRESS_INTERFACE = { kind: 'interface', way: 'egress' } as const;
+const LOCAL_PROCESS = { kind: 'processName', owner: 'local' } as const;
+const LOCAL_USER = { kind: 'userName', owner: 'local' } as const;
 
 /*
  * The forms are those that every nfdump from 1.6 on reads, where formats leave a choice:
@@ -88,6 +100,7 @@ const EGRESS_INTERFACE = { kind: 'interface', way: 'egress' } as const;
  *  - ICMP's elements stand before the ports: nfdump 1.7.1 puts icmpTypeCode where it keeps the
  *    destination port, whatever the protocol, and would show 0 for SCTP.
  *  - The process name in netflow9UserName has exactly 20 octets: nfdump takes 20 or 65 only.
+ *  - applicationName and userName stand in for ntop's elements in the standard profile.
  *  - Names in v9 have fixed lengths: 16 hold any process name with a NUL behind it, 32 the login
  *    names that useradd accepts.
  *  - dot1qVlanId (243) would say the same as vlanId (58), which more collectors know. The inner
@@ -128,7 +141,9 @@ export const FLOW_FIELDS: readonly FlowField[] = [
   field('sourceMacAddress', copy('source_mac'), 6, 6),
   field('destinationMacAddress', copy('destination_mac'), 6, 6),
   field('fragmentFlags', { kind: 'fragmentFlags' }, 1, 1),
-  field('netflow9UserName', { kind: 'processName', owner: 'local' }, ABSENT, 20),
+  field('netflow9UserName', LOCAL_PROCESS, ABSENT, 20),
+  field('applicationName', LOCAL_PROCESS, VARIABLE_LENGTH, ABSENT, 'both', 'standard'),
+  field('userName', LOCAL_USER, VARIABLE_LENGTH, ABSENT, 'both', 'standard'),
   field('srcProcessId', processId('source'), 4, 4),
   field('srcProcessName', { kind: 'processName', owner: 'source' }, VARIABLE_LENGTH, 16),
   field('srcProcessUserId', { kind: 'userId', owner: 'source' }, 4, 4),

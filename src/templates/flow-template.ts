@@ -1,17 +1,11 @@
 // Templates of flow records: which rows of the flow-fields table a format and an address family
 // have, and under which numbers.
 import { ABSENT, FLOW_FIELDS } from './flow-fields.js';
-import type { AddressFamily, ElementName, FieldEncoding } from './flow-fields.js';
+import type { AddressFamily, ElementName, FieldEncoding, TemplateProfile } from './flow-fields.js';
 import { INFORMATION_ELEMENTS } from './information-elements.gen.js';
 
 /** The number in the first two octets of each message: NetFlow v9, or IPFIX. */
 export type ExportVersion = 9 | 10;
-
-/**
- * Which elements are exported. `standard` leaves out those of other enterprises, for collectors
- * that drop a whole template over one element they do not know (logstash's codec does).
- */
-export type TemplateProfile = 'process' | 'standard';
 
 export interface TemplateField {
   readonly element: ElementName;
@@ -41,6 +35,12 @@ const NTOP_ENTERPRISE = 35632;
 /** Where ntop's elements begin in the one number space that v9 has. */
 const NTOP_NETFLOW9_TYPES = 57472;
 
+/** Not among the field types of v9 that logstash's codec knows. */
+const NEWER_THAN_NETFLOW9: ReadonlySet<ElementName> = new Set([
+  'fragmentFlags',
+  'dot1qCustomerVlanId',
+] as const);
+
 export function flowTemplate(
   version: ExportVersion,
   family: AddressFamily,
@@ -51,7 +51,10 @@ export function flowTemplate(
     const octets = version === 9 ? row.netflow9Octets : row.ipfixOctets;
     if (octets === ABSENT || (row.families !== 'both' && row.families !== family)) continue;
     const { id, enterprise } = INFORMATION_ELEMENTS[row.element];
-    if (profile === 'standard' && enterprise === NTOP_ENTERPRISE) continue;
+    if (row.profile !== 'both' && row.profile !== profile) continue;
+    const isStandard =
+      enterprise !== NTOP_ENTERPRISE && (version !== 9 || !NEWER_THAN_NETFLOW9.has(row.element));
+    if (profile === 'standard' && !isStandard) continue;
     const number =
       version === 9
         ? { type: netflow9Type(id, enterprise), enterprise: 0 }

@@ -105,3 +105,17 @@ t.test('ICMPv6 and fragments have their own elements', async (t) => {
   t.equal(value('0/10'), '00000003');
   t.equal(value('0/14'), '00000000');
 });
+
+t.test('the standard profile names the local process and its user by IANA elements', async (t) => {
+  const { sweep, transport } = await recordExport(10, { profile: 'standard' });
+  const { source: destination, ...flow } = CURL_FLOW;
+  await sweep([CURL_FLOW, { ...flow, direction: 'ingress', ...(destination && { destination }) }]);
+  const decoder = new IpfixDecoder();
+  const records = transport.messages.flatMap((message) => decoder.decode(message).records);
+  t.equal(records.length, 2);
+  for (const { fields } of records) {
+    t.equal(fields.get('0/96')?.toString(), 'curl');
+    t.equal(fields.get('0/371')?.toString(), 'alice');
+    t.notOk([...fields.keys()].some((key) => !key.startsWith('0/')));
+  }
+});

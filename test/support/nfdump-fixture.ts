@@ -2,6 +2,7 @@
 import { createSocket } from 'node:dgram';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { TemplateProfile } from '../../src/templates/flow-fields.js';
 import { startDefaultNfcapd } from './default-nfcapd.js';
 import type { FlowDescription } from './flow-description.js';
 import type { Teardown } from './program.js';
@@ -11,6 +12,7 @@ import { recordExport } from './recorded-export.js';
 export interface NfdumpCase {
   readonly description: string;
   readonly version: 9 | 10;
+  readonly profile?: TemplateProfile;
   /** One sweep. */
   readonly flows: readonly FlowDescription[];
 }
@@ -26,8 +28,12 @@ export function readCase(directory: string): NfdumpCase {
 }
 
 /** What is sent for the case: one line of hexadecimal digits a datagram. */
-export async function encodeCase({ version, flows }: NfdumpCase): Promise<string> {
-  const { sweep, transport } = await recordExport(version);
+export async function encodeCase({
+  version,
+  flows,
+  profile = 'process',
+}: NfdumpCase): Promise<string> {
+  const { sweep, transport } = await recordExport(version, { profile });
   await sweep(flows);
   return transport.messages.map((message) => `${message.toString('hex')}\n`).join('');
 }
