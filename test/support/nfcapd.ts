@@ -49,10 +49,13 @@ export async function freeUdpPort(): Promise<number> {
   return port;
 }
 
-/** Whether a socket of 127.0.0.1 receives on the port: /proc/net/udp has it in host-order hex. */
-function isReceiving(port: number): boolean {
-  const entry = ` 0100007F:${port.toString(16).toUpperCase().padStart(4, '0')} `;
-  return readFileSync('/proc/net/udp', 'utf8').includes(entry);
+/** Octets that wait in the queue of the port's socket on 127.0.0.1; undefined without a socket. */
+function queuedOctets(port: number): number | undefined {
+  // "address:port peer state tx_queue:rx_queue", all in hexadecimal: see proc(5)
+  const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const entry = new RegExp(` ${local} \\S+ \\S+ [0-9A-F]+:([0-9A-F]+)`);
+  const queued = entry.exec(readFileSync('/proc/net/udp', 'utf8'))?.[1];
+  return queued === undefined ? undefined : parseInt(queued, 16);
 }
 
 function toFlow(line: string): NfdumpFlow {
@@ -98,12 +101,15 @@ export async function startNfcapd(t: Teardown): Promise<Nfcapd> {
   const listen = ['-b', '127.0.0.1', '-p', String(port), '-B', '8388608'];
   const files = ['-w', directory, '-t', '3600', '-S', '0'];
   const program = startProgram(t, 'nfcapd', [...listen, ...files]);
-  for (let attempt = 0; !isReceiving(port); attempt++) {
-    if (program.hasEnded || attempt === 1000) {
-      throw new Error(`nfcapd does not receive: ${program.err.join('\n')}`);
+  const awaitQueue = async (): Promise<void> => {
+    for (let attempt = 0; queuedOctets(port) !== 0; attempt++) {
+      if (program.hasEnded || attempt === 2000) {
+        throw new Error(`nfcapd does not receive: ${program.err.join('\n')}`);
+      }
+      await delay(5);
     }
-    await delay(5);
-  }
+  };
+  await awaitQueue();
 
   const nfdump = (...args: readonly string[]): string =>
     execFileSync('nfdump', ['-R', directory, ...args], {
@@ -116,6 +122,7 @@ export async function startNfcapd(t: Teardown): Promise<Nfcapd> {
     nfdump,
     totals: () => sumTotals(program.err),
     async stop() {
+      await awaitQueue(); // at SIGTERM it would leave unread what it has not read
       await program.stop('SIGTERM');
       const lines = nfdump(...PLAIN, '-o', FORMAT).split('\n');
       return lines.filter((line) => line.includes(';')).map(toFlow);
