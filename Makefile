@@ -15,8 +15,7 @@ CC := gcc
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PATH="$$PATH")
 
 RUN_PACKAGES := clang libbpf-dev libbpf1 bpftool iproute2
-TEST_PACKAGES := $(RUN_PACKAGES) llvm clang-format gcc libc6-dev nfdump tshark tcpdump ethtool \
-	netsniff-ng curl python3
+TEST_PACKAGES := $(RUN_PACKAGES) llvm clang-format gcc libc6-dev nfdump tshark tcpdump ethtool curl
 
 BPF_OBJECT := build/bpf/procflow.bpf.o
 BPF_PARTS := $(patsubst bpf/%.c,build/bpf/%.o,$(wildcard bpf/*.bpf.c))
@@ -69,7 +68,9 @@ build/bpf/%.o: bpf/%.c Makefile
 build/test/generators/%: test/generators/%.c Makefile
 	@mkdir -p $(@D)
 	@echo '$(CC) $<'
-	@$(CC) -O2 -g -Wall -Wextra -Werror -pthread -o $@ $<
+	@$(CC) -O2 -g -Wall -Wextra -Werror -pthread -MMD -MP -o $@ $<
+
+-include $(GENERATORS:=.d)
 
 run: install-run ## show live which process talks to whom: IFACE=eth0 (default any), ARGS=--json
 	@$(MAKE) -s program
@@ -96,8 +97,11 @@ node build/scripts/generate-contract.js $(BPF_OBJECT) $(1)/src/flow/flow-contrac
 node build/scripts/generate-elements.js registry $(1)/src/templates/information-elements.gen.ts
 endef
 
-generate: program ## rewrite the committed *.gen.ts from bpf/flow_contract.h and registry/
+generate: install ## rewrite the committed *.gen.ts and what nfdump prints of nfdump-fixtures/
+	@$(MAKE) -s program
 	@$(call write_generated,.)
+	@$(MAKE) -s build/.tsc
+	@node build/scripts/generate-nfdump-fixtures.js nfdump-fixtures
 
 generated-is-fresh: program
 	@echo 'generated files'
