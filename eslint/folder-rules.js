@@ -17,7 +17,7 @@ const MAY_IMPORT = {
 
 /** Modules that one place alone may import, so that it is the only one to change with them. */
 const ONLY_IN = {
-  koffi: 'src/bpf-loader/native.ts',
+  koffi: 'src/bpf-loader/native/',
   dgram: 'src/exporter/udp-transport.ts',
   commander: 'src/cli/',
 };

@@ -5,15 +5,15 @@ import { getSystemErrorName } from 'node:util';
 import { BpfError } from './bpf-error.js';
 import { checkContract } from './contract-check.js';
 import {
-  lastErrno,
   loadLibbpf,
-  openArgument,
   type Libbpf,
   type LinkPointer,
   type MapPointer,
   type ObjectPointer,
   type ProgramPointer,
-} from './native.js';
+} from './native/libbpf.js';
+import { openArgument } from './native/libbpf-arguments.js';
+import { lastErrno } from './native/memory.js';
 
 const OBJECT_PATH = fileURLToPath(new URL('../../bpf/procflow.bpf.o', import.meta.url));
 const KERNEL_BTF = '/sys/kernel/btf/vmlinux';

@@ -11,7 +11,9 @@ import type {
 } from '../flow/flow-source.js';
 import { BpfError } from './bpf-error.js';
 import type { BpfObject } from './bpf-object.js';
-import { iteratorArgument, lastErrno, type LinkPointer } from './native.js';
+import type { LinkPointer } from './native/libbpf.js';
+import { iteratorArgument } from './native/libbpf-arguments.js';
+import { lastErrno } from './native/memory.js';
 
 /** The kernel hands out at most 32 KiB per read(); whole records, because seq_write is all or nothing. */
 const READ_OCTETS = 64 * 1024;

@@ -4,7 +4,8 @@
 import { closeSync } from 'node:fs';
 import type { BpfObject } from './bpf-object.js';
 import { BpfError } from './bpf-error.js';
-import { tcFilterArgument, tcHookArgument, type Libc, type TcHook } from './native.js';
+import type { Libc } from './native/libc.js';
+import { tcFilterArgument, tcHookArgument, type TcHook } from './native/libbpf-arguments.js';
 import { constants } from 'node:os';
 
 export type AttachMode = 'tcx' | 'clsact';

@@ -1,6 +1,6 @@
 // CLOCK_BOOTTIME, which Node does not offer, and its distance to the time of day.
 import type { KernelClock } from '../flow/clock.js';
-import { CLOCK_BOOTTIME, CLOCK_REALTIME, loadLibc } from './native.js';
+import { CLOCK_BOOTTIME, CLOCK_REALTIME, loadLibc } from './native/libc.js';
 
 export function openKernelClock(): KernelClock {
   const { clockNs } = loadLibc();

@@ -4,7 +4,7 @@ import { release } from 'node:os';
 import { BpfError } from './bpf-error.js';
 import { BpfObject, missingCapabilities, openLibbpf } from './bpf-object.js';
 import { probeAttachMode } from './interface-attachment.js';
-import { loadLibc } from './native.js';
+import { loadLibc } from './native/libc.js';
 import { findCgroup2Mount } from './socket-hooks.js';
 
 export interface KernelFeature {

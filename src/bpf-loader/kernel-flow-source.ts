@@ -9,7 +9,7 @@ import {
   type AttachMode,
   type Attachment,
 } from './interface-attachment.js';
-import { loadLibc } from './native.js';
+import { loadLibc } from './native/libc.js';
 import { openNetworkNamespace } from './network-namespace.js';
 import { attachSocketHooks } from './socket-hooks.js';
 

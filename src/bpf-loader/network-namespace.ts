@@ -2,7 +2,8 @@
 // those of the calling thread's namespace. Everything else, the export sockets above all, stays.
 import { closeSync, openSync } from 'node:fs';
 import { BpfError } from './bpf-error.js';
-import { lastErrno, type Libc } from './native.js';
+import type { Libc } from './native/libc.js';
+import { lastErrno } from './native/memory.js';
 import { getSystemErrorName } from 'node:util';
 
 const NAMED_NAMESPACES = '/run/netns';

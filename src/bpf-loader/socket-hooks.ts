@@ -3,7 +3,7 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import type { BpfObject } from './bpf-object.js';
 import { BpfError } from './bpf-error.js';
-import type { LinkPointer } from './native.js';
+import type { LinkPointer } from './native/libbpf.js';
 
 export interface SocketHooks {
   readonly close: () => void;

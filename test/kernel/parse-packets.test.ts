@@ -329,9 +329,7 @@ void t.test('packets become flows', { skip: cannotLoadPrograms() }, async (t) =>
       t.teardown(lab.close);
       for (const packet of packets) t.equal(lab.run(packet), TC_ACT_UNSPEC, 'only looks');
       const found = (await lab.sweep('all')).map(describe);
-      found.sort((a, b) =>
-        `${a.source}${a.direction}`.localeCompare(`${b.source}${b.direction}`),
-      );
+      found.sort((a, b) => `${a.source}${a.direction}`.localeCompare(`${b.source}${b.direction}`));
       t.equal(found.length, flows.length, 'number of flows');
       flows.forEach((expected, i) => {
         const actual = found[i] ?? {};

@@ -5,7 +5,7 @@ import { FlowRecord } from '../../src/flow/flow-record.js';
 import type { MeterCounters, SweepScope } from '../../src/flow/flow-source.js';
 import { BpfObject } from '../../src/bpf-loader/bpf-object.js';
 import { openFlowCache, type ExpiryTimeouts } from '../../src/bpf-loader/flow-cache.js';
-import { testRunArgument } from '../../src/bpf-loader/native.js';
+import { testRunArgument } from '../../src/bpf-loader/native/libbpf-arguments.js';
 
 /** Offsets in struct __sk_buff of include/uapi/linux/bpf.h. */
 const SKB = { size: 192, gsoSegs: 164, gsoSize: 176 } as const;

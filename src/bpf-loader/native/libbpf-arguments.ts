@@ -1,0 +1,139 @@
+// Structures that libbpf's functions take, and how they are filled.
+import koffi from 'koffi';
+
+// Structures of libbpf's interface. Each begins with its own size, so that an older or newer
+// library reads only what both know.
+export const openOptions = koffi.struct('bpf_object_open_opts', {
+  sz: 'size_t',
+  object_name: 'str',
+  relaxed_maps: 'bool',
+  pin_root_path: 'str',
+  reserved: 'uint32_t',
+  kconfig: 'str',
+  btf_custom_path: 'str',
+  kernel_log_buf: 'uint64_t',
+  kernel_log_size: 'size_t',
+  kernel_log_level: 'uint32_t',
+});
+export const iterateOptions = koffi.struct('bpf_iter_attach_opts', {
+  sz: 'size_t',
+  link_info: 'uint64_t',
+  link_info_len: 'uint32_t',
+});
+export const tcHook = koffi.struct('bpf_tc_hook', {
+  sz: 'size_t',
+  ifindex: 'int',
+  attach_point: 'int',
+  parent: 'uint32_t',
+});
+export const tcOptions = koffi.struct('bpf_tc_opts', {
+  sz: 'size_t',
+  prog_fd: 'int',
+  flags: 'uint32_t',
+  prog_id: 'uint32_t',
+  handle: 'uint32_t',
+  priority: 'uint32_t',
+});
+export const testRunOptions = koffi.struct('bpf_test_run_opts', {
+  sz: 'size_t',
+  data_in: 'uint64_t',
+  data_out: 'uint64_t',
+  data_size_in: 'uint32_t',
+  data_size_out: 'uint32_t',
+  ctx_in: 'uint64_t',
+  ctx_out: 'uint64_t',
+  ctx_size_in: 'uint32_t',
+  ctx_size_out: 'uint32_t',
+  retval: 'uint32_t',
+  repeat: 'int',
+  duration: 'uint32_t',
+  flags: 'uint32_t',
+  cpu: 'uint32_t',
+  batch_size: 'uint32_t',
+});
+
+export interface TcHook {
+  readonly ifindex: number;
+  /** 1 ingress, 2 egress, 3 both. */
+  readonly attachPoint: number;
+}
+export interface TcFilter {
+  readonly programFd: number;
+  readonly flags: number;
+  readonly handle: number;
+  readonly priority: number;
+}
+
+export function tcHookArgument(hook: TcHook): object {
+  return {
+    sz: koffi.sizeof(tcHook),
+    ifindex: hook.ifindex,
+    attach_point: hook.attachPoint,
+    parent: 0,
+  };
+}
+
+export function tcFilterArgument(filter: TcFilter): object {
+  return {
+    sz: koffi.sizeof(tcOptions),
+    prog_fd: filter.programFd,
+    flags: filter.flags,
+    prog_id: 0,
+    handle: filter.handle,
+    priority: filter.priority,
+  };
+}
+
+/** @param log where the kernel writes the verifier's log of a program that it refuses */
+export function openArgument(log: Buffer): object {
+  return {
+    sz: koffi.sizeof(openOptions),
+    object_name: null,
+    relaxed_maps: false,
+    pin_root_path: null,
+    reserved: 0,
+    kconfig: null,
+    btf_custom_path: null,
+    kernel_log_buf: koffi.address(log),
+    kernel_log_size: log.length,
+    kernel_log_level: 0,
+  };
+}
+
+/** @param linkInfo union bpf_iter_link_info */
+export function iteratorArgument(linkInfo: Buffer): object {
+  return {
+    sz: koffi.sizeof(iterateOptions),
+    link_info: koffi.address(linkInfo),
+    link_info_len: linkInfo.length,
+  };
+}
+
+export interface TestRun {
+  readonly packet: Buffer;
+  /** struct __sk_buff; only some of its fields may be set. */
+  readonly context: Buffer;
+  readonly repeat: number;
+}
+
+/** What bpf_prog_test_run_opts takes, and into which it writes retval and duration. */
+export function testRunArgument(run: TestRun): { retval: number; duration: number } {
+  const argument = {
+    sz: koffi.sizeof(testRunOptions),
+    data_in: koffi.address(run.packet),
+    data_out: 0,
+    data_size_in: run.packet.length,
+    data_size_out: 0,
+    ctx_in: koffi.address(run.context),
+    ctx_out: 0,
+    ctx_size_in: run.context.length,
+    ctx_size_out: 0,
+    retval: 0,
+    repeat: run.repeat,
+    duration: 0,
+    flags: 0,
+    cpu: 0,
+    batch_size: 0,
+  };
+  return argument;
+}

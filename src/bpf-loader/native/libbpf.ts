@@ -1,0 +1,184 @@
+// libbpf through koffi: declarations, no decisions. This folder is the only one to import koffi.
+import koffi, { type LibraryHandle } from 'koffi';
+import {
+  iterateOptions,
+  openOptions,
+  tcHook,
+  tcOptions,
+  testRunOptions,
+} from './libbpf-arguments.js';
+import { copyMemory } from './memory.js';
+
+/** koffi hands pointers out as plain bigints; the brands keep them apart. */
+type Pointer<Name extends string> = bigint & { readonly pointsTo: Name };
+export type ObjectPointer = Pointer<'bpf_object'>;
+export type ProgramPointer = Pointer<'bpf_program'>;
+export type MapPointer = Pointer<'bpf_map'>;
+export type LinkPointer = Pointer<'bpf_link'>;
+type RingBufferPointer = Pointer<'ring_buffer'>;
+type BtfPointer = Pointer<'btf'>;
+
+const printFunction = koffi.proto('int libbpf_print_fn(int level, void *format, void *arguments)');
+const sampleFunction = koffi.proto('int ring_sample_fn(void *context, void *data, size_t size)');
+
+export interface RingBuffer {
+  /** Copies of the records that came since the last call, or a negative errno. */
+  readonly take: () => Buffer[] | number;
+  readonly close: () => void;
+}
+
+/** libbpf's functions. Integers are 0 or a file descriptor, or a negative errno. */
+export interface Libbpf {
+  readonly versionString: () => string;
+  readonly openFile: (path: string, options: object) => ObjectPointer | null;
+  readonly load: (object: ObjectPointer) => number;
+  readonly close: (object: ObjectPointer) => void;
+  readonly findProgram: (object: ObjectPointer, name: string) => ProgramPointer | null;
+  readonly findMap: (object: ObjectPointer, name: string) => MapPointer | null;
+  readonly programFd: (program: ProgramPointer) => number;
+  readonly setAutoload: (program: ProgramPointer, autoload: boolean) => number;
+  readonly mapFd: (map: MapPointer) => number;
+  readonly setMaxEntries: (map: MapPointer, entries: number) => number;
+  readonly attach: (program: ProgramPointer) => LinkPointer | null;
+  readonly attachCgroup: (program: ProgramPointer, cgroupFd: number) => LinkPointer | null;
+  readonly attachIterator: (program: ProgramPointer, options: object | null) => LinkPointer | null;
+  readonly linkFd: (link: LinkPointer) => number;
+  readonly destroyLink: (link: LinkPointer) => number;
+  readonly createIterator: (linkFd: number) => number;
+  readonly createLink: (program: number, target: number, type: number, options: null) => number;
+  readonly lookup: (mapFd: number, key: Buffer, value: Buffer) => number;
+  readonly update: (mapFd: number, key: Buffer, value: Buffer, flags: number) => number;
+  readonly possibleCpus: () => number;
+  readonly createTcHook: (hook: object) => number;
+  readonly destroyTcHook: (hook: object) => number;
+  readonly attachTc: (hook: object, filter: object) => number;
+  readonly detachTc: (hook: object, filter: object) => number;
+  /** undefined when it cannot be mapped: lastErrno() says why. */
+  readonly openRingBuffer: (mapFd: number) => RingBuffer | undefined;
+  readonly testRun: (programFd: number, options: object) => number;
+  /** The object's BTF, raw. */
+  readonly btfBytes: (object: ObjectPointer) => Buffer;
+  /** Hands each line that libbpf would have printed to `onLine`. */
+  readonly onPrint: (onLine: (line: string) => void) => void;
+}
+
+const PRINT_OCTETS = 4096;
+
+/** @throws an Error of koffi's when the library cannot be loaded */
+export function loadLibbpf(path: string): Libbpf {
+  const library = koffi.load(path);
+  const func = (declaration: string) => library.func(declaration);
+  const objectBtf: (object: ObjectPointer) => BtfPointer | null = func(
+    'void *bpf_object__btf(void *object)',
+  );
+  const btfRawData: (btf: BtfPointer, size: number[]) => bigint | null = func(
+    'void *btf__raw_data(void *btf, _Out_ uint32_t *size)',
+  );
+  const setPrint = library.func('libbpf_set_print', 'void *', [koffi.pointer(printFunction)]);
+  return {
+    versionString: func('str libbpf_version_string()'),
+    openFile: library.func('bpf_object__open_file', 'void *', ['str', koffi.pointer(openOptions)]),
+    load: func('int bpf_object__load(void *object)'),
+    close: func('void bpf_object__close(void *object)'),
+    findProgram: func('void *bpf_object__find_program_by_name(void *object, str name)'),
+    findMap: func('void *bpf_object__find_map_by_name(void *object, str name)'),
+    programFd: func('int bpf_program__fd(void *program)'),
+    setAutoload: func('int bpf_program__set_autoload(void *program, bool autoload)'),
+    mapFd: func('int bpf_map__fd(void *map)'),
+    setMaxEntries: func('int bpf_map__set_max_entries(void *map, uint32_t entries)'),
+    attach: func('void *bpf_program__attach(void *program)'),
+    attachCgroup: func('void *bpf_program__attach_cgroup(void *program, int cgroup_fd)'),
+    attachIterator: library.func('bpf_program__attach_iter', 'void *', [
+      'void *',
+      koffi.pointer(iterateOptions),
+    ]),
+    linkFd: func('int bpf_link__fd(void *link)'),
+    destroyLink: func('int bpf_link__destroy(void *link)'),
+    createIterator: func('int bpf_iter_create(int link_fd)'),
+    createLink: func('int bpf_link_create(int program, int target, int type, void *options)'),
+    lookup: func('int bpf_map_lookup_elem(int map, void *key, void *value)'),
+    update: func('int bpf_map_update_elem(int map, void *key, void *value, uint64_t flags)'),
+    possibleCpus: func('int libbpf_num_possible_cpus()'),
+    createTcHook: library.func('bpf_tc_hook_create', 'int', [koffi.pointer(tcHook)]),
+    destroyTcHook: library.func('bpf_tc_hook_destroy', 'int', [koffi.pointer(tcHook)]),
+    attachTc: library.func('bpf_tc_attach', 'int', [
+      koffi.pointer(tcHook),
+      koffi.inout(koffi.pointer(tcOptions)),
+    ]),
+    detachTc: library.func('bpf_tc_detach', 'int', [
+      koffi.pointer(tcHook),
+      koffi.pointer(tcOptions),
+    ]),
+    openRingBuffer: ringBufferOpener(library),
+    testRun: library.func('bpf_prog_test_run_opts', 'int', [
+      'int',
+      koffi.inout(koffi.pointer(testRunOptions)),
+    ]),
+    btfBytes: (object) => {
+      const btf = objectBtf(object);
+      const size = [0];
+      const data = btf === null ? null : btfRawData(btf, size);
+      return data === null ? Buffer.alloc(0) : copyMemory(data, size[0] ?? 0);
+    },
+    onPrint: (onLine) => {
+      setPrint(koffi.register(printer(onLine), koffi.pointer(printFunction)));
+    },
+  };
+}
+
+function ringBufferOpener(library: LibraryHandle): Libbpf['openRingBuffer'] {
+  const samplePointer = koffi.pointer(sampleFunction);
+  const create = library.func('ring_buffer__new', 'void *', [
+    'int',
+    samplePointer,
+    'void *',
+    'void *',
+  ]);
+  const consume: (ring: RingBufferPointer) => number = library.func(
+    'int ring_buffer__consume(void *ring)',
+  );
+  const free: (ring: RingBufferPointer) => void = library.func(
+    'void ring_buffer__free(void *ring)',
+  );
+  return (mapFd) => {
+    const samples: Buffer[] = [];
+    const callback = koffi.register(
+      (_context: bigint | null, data: bigint, size: number | bigint): number => {
+        samples.push(copyMemory(data, Number(size)));
+        return 0;
+      },
+      samplePointer,
+    );
+    const ring = create(mapFd, callback, null, null) as RingBufferPointer | null;
+    if (ring === null) {
+      koffi.unregister(callback);
+      return undefined;
+    }
+    return {
+      take: () => {
+        const result = consume(ring);
+        return result < 0 ? result : samples.splice(0);
+      },
+      close: () => {
+        free(ring);
+        koffi.unregister(callback);
+      },
+    };
+  };
+}
+
+/**
+ * libbpf prints through a va_list, which only C can read. On every Linux ABI a va_list travels as
+ * a pointer, so it can be handed on to vsnprintf.
+ */
+function printer(onLine: (line: string) => void) {
+  const vsnprintf: (out: Buffer, size: number, format: bigint, arguments_: bigint) => number = koffi
+    .load('libc.so.6')
+    .func('int vsnprintf(void *out, size_t size, void *format, void *arguments)');
+  const out = Buffer.alloc(PRINT_OCTETS);
+  return (_level: number, format: bigint, arguments_: bigint): number => {
+    const length = Math.min(vsnprintf(out, out.length, format, arguments_), out.length - 1);
+    onLine(out.toString('utf8', 0, length).trimEnd());
+    return 0;
+  };
+}

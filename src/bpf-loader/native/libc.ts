@@ -1,0 +1,95 @@
+// The few functions of libc that Node does not offer, through koffi.
+import koffi from 'koffi';
+import { copyMemory } from './memory.js';
+
+const timespec = koffi.struct('timespec', { tv_sec: 'int64_t', tv_nsec: 'int64_t' });
+
+function libc(declaration: string) {
+  return koffi.load('libc.so.6').func(declaration);
+}
+
+export interface Libc {
+  /** A clock in nanoseconds: CLOCK_REALTIME or CLOCK_BOOTTIME. */
+  readonly clockNs: (clock: number) => bigint;
+  /** Moves the calling thread into the network namespace; 0 or -1. */
+  readonly enterNetworkNamespace: (fd: number) => number;
+  /** Index of an interface in the thread's network namespace, 0 when there is none. */
+  readonly interfaceIndex: (name: string) => number;
+  /** The interface of that index, or undefined. */
+  readonly interfaceName: (index: number) => string | undefined;
+  /** ARPHRD_ number of the interface's link layer, or undefined when it is gone. */
+  readonly linkType: (name: string) => number | undefined;
+  /** All interfaces of the thread's network namespace: index to name. */
+  readonly interfaces: () => Map<number, string>;
+}
+
+export const CLOCK_REALTIME = 0;
+export const CLOCK_BOOTTIME = 7;
+const CLONE_NEWNET = 0x40000000;
+const AF_INET = 2;
+const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = 0o2000000;
+const SIOCGIFHWADDR = 0x8927;
+const IFREQ_OCTETS = 40;
+const IF_NAME_OCTETS = 16;
+const IF_NAMEINDEX_OCTETS = 16; // struct if_nameindex: unsigned index, 4 of padding, char *name
+
+export function loadLibc(): Libc {
+  const clockGettime: (clock: number, time: object) => number = koffi
+    .load('libc.so.6')
+    .func('clock_gettime', 'int', ['int', koffi.out(koffi.pointer(timespec))]);
+  const setns: (fd: number, type: number) => number = libc('int setns(int fd, int type)');
+  const nameToIndex: (name: string) => number = libc('uint32_t if_nametoindex(str name)');
+  const indexToName: (index: number, name: Buffer) => bigint | null = libc(
+    'void *if_indextoname(uint32_t index, void *name)',
+  );
+  const nameIndex: () => bigint | null = libc('void *if_nameindex()');
+  const freeNameIndex: (list: bigint) => void = libc('void if_freenameindex(void *list)');
+  const socket: (family: number, type: number, protocol: number) => number = libc(
+    'int socket(int family, int type, int protocol)',
+  );
+  const ioctl: (fd: number, request: number, argument: Buffer) => number = libc(
+    'int ioctl(int fd, unsigned long request, void *argument)',
+  );
+  const close: (fd: number) => number = libc('int close(int fd)');
+  const stringLength: (text: bigint) => number | bigint = libc('size_t strlen(void *text)');
+
+  return {
+    clockNs: (clock) => {
+      const time = { tv_sec: 0, tv_nsec: 0 };
+      clockGettime(clock, time);
+      return BigInt(time.tv_sec) * 1_000_000_000n + BigInt(time.tv_nsec);
+    },
+    enterNetworkNamespace: (fd) => setns(fd, CLONE_NEWNET),
+    interfaceIndex: nameToIndex,
+    interfaceName: (index) => {
+      const name = Buffer.alloc(IF_NAME_OCTETS);
+      if (indexToName(index, name) === null) return undefined;
+      return name.toString('utf8', 0, name.indexOf(0));
+    },
+    linkType: (name) => {
+      const request = Buffer.alloc(IFREQ_OCTETS);
+      request.write(name, 0, IF_NAME_OCTETS - 1, 'utf8');
+      const fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+      if (fd < 0) return undefined;
+      try {
+        return ioctl(fd, SIOCGIFHWADDR, request) === 0 ? request.readUInt16LE(16) : undefined;
+      } finally {
+        close(fd);
+      }
+    },
+    interfaces: () => {
+      const found = new Map<number, string>();
+      const list = nameIndex();
+      if (list === null) return found;
+      for (let at = list; ; at += BigInt(IF_NAMEINDEX_OCTETS)) {
+        const entry = copyMemory(at, IF_NAMEINDEX_OCTETS);
+        const name = entry.readBigUInt64LE(8);
+        if (name === 0n) break;
+        found.set(entry.readUInt32LE(0), copyMemory(name, Number(stringLength(name))).toString());
+      }
+      freeNameIndex(list);
+      return found;
+    },
+  };
+}
