@@ -81,7 +81,8 @@ test: install ## build, check, run all tests; the last line counts them. TESTS=f
 	@$(MAKE) -s check
 	@node build/scripts/run-tests.js $(TESTS)
 
-check: build/.tsc lint generated-is-fresh ## linter, formatters, type check, generated files
+check: install ## linter, formatters, type check, generated files
+	@$(MAKE) -s lint generated-is-fresh
 
 lint: build/.tsc
 	@echo 'eslint'
