@@ -212,19 +212,21 @@ function localProcess(flow: DecodedFlow, localAddresses: readonly string[]): Dec
   return localAddresses.includes(flow.source) ? flow.sourceProcess : flow.destinationProcess;
 }
 
-t.test('every flow names its process', { skip }, async (t) => {
-  const session = await startSession(t, { version: 10 });
-  const truths = await converse(t, session);
-  const { decoded } = await session.finish();
+for (const attach of ['tcx', 'clsact']) {
+  t.test(`every flow names its process, attached by ${attach}`, { skip }, async (t) => {
+    const session = await startSession(t, { version: 10, options: ['--attach', attach] });
+    const truths = await converse(t, session);
+    const { decoded } = await session.finish();
 
-  const local = [session.pair.a.ipv4, session.pair.a.ipv6];
-  for (const { name, pid, comm, isOf } of truths) {
-    const found = decoded.filter(isOf).map((flow) => localProcess(flow, local));
-    t.ok(found.length > 0, `${name}: has flows`);
-    const wrong = found.filter((process) => process.pid !== pid || process.name !== comm);
-    t.same(wrong, [], `${name}: is ${comm}, ${pid}`);
-  }
-});
+    const local = [session.pair.a.ipv4, session.pair.a.ipv6];
+    for (const { name, pid, comm, isOf } of truths) {
+      const found = decoded.filter(isOf).map((flow) => localProcess(flow, local));
+      t.ok(found.length > 0, `${name}: has flows`);
+      const wrong = found.filter((process) => process.pid !== pid || process.name !== comm);
+      t.same(wrong, [], `${name}: is ${comm}, ${pid}`);
+    }
+  });
+}
 
 t.test('nfdump prints the process as the user name', { skip }, async (t) => {
   const session = await startSession(t, { version: 9 });

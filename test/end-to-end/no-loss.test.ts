@@ -12,19 +12,27 @@ const FRAMES = 1_500_000;
 const FLOWS = 256;
 const PORT = 23;
 
-for (const timeouts of [
-  ['--active-timeout', '1'],
-  ['--active-timeout', '0.1', '--idle-timeout', '0.1'],
-]) {
-  t.test(`no packet is lost with ${timeouts.join(' ')}`, { skip }, async (t) => {
+/** A sends through its queueing discipline, or b past its own: then a meters what comes in. */
+const DIRECTIONS = {
+  egress: { from: 'a', to: 'b', options: [] },
+  ingress: { from: 'b', to: 'a', options: ['--bypass-qdisc'] },
+} as const;
+
+for (const [direction, ...timeouts] of [
+  ['egress', '--active-timeout', '1'],
+  ['egress', '--active-timeout', '0.1', '--idle-timeout', '0.1'],
+  ['ingress', '--active-timeout', '0.1', '--idle-timeout', '0.1'],
+] as const) {
+  t.test(`no packet is lost, ${direction}, with ${timeouts.join(' ')}`, { skip }, async (t) => {
     const session = await startSession(t, { version: 9, options: timeouts });
-    const { a, pair } = session;
+    const { from, to, options } = DIRECTIONS[direction];
+    const [sender, receiver] = [session.pair[from], session.pair[to]];
     // No host has this address: the peer drops the frames at once and answers none.
-    const link = ['--interface', pair.a.interfaceName, '--destination-mac', '02:00:00:00:00:42'];
-    const ends = ['--source', pair.a.ipv4, '--to', pair.b.ipv4, '--port', PORT];
+    const link = ['--interface', sender.interfaceName, '--destination-mac', '02:00:00:00:00:42'];
+    const ends = ['--source', sender.ipv4, '--to', receiver.ipv4, '--port', PORT, ...options];
     const amount = ['--count', FRAMES, '--flows', FLOWS];
     const senders = [0, 1].map((cpu) =>
-      startGenerator(t, a, 'frame-sender', ...link, ...ends, ...amount, '--cpu', cpu),
+      startGenerator(t, session[from], 'frame-sender', ...link, ...ends, ...amount, '--cpu', cpu),
     );
     const reports = await Promise.all(senders.map((sender) => sender.report('done')));
     const { summary, nfdump, decoded } = await session.finish();

@@ -6,6 +6,32 @@ import type { Program, Report } from '../support/program.js';
 import { missingRequirement } from '../support/requirements.js';
 
 const skip = missingRequirement();
+const TCP = 6;
+
+t.test('the worker that accepted a connection before the start', { skip }, async (t) => {
+  let worker: Program | undefined, client: Program | undefined, accepted: Report | undefined;
+  const beforeStart = async ({ a, b, pair }: Stage): Promise<void> => {
+    const role = ['--workers', 1, '--echo', '--wait'];
+    worker = startGenerator(t, a, ['tcp-server', 'early-worker'], ...role);
+    const { port } = await worker.report('ready');
+    const to = ['--to', pair.a.ipv4, '--port', Number(port), '--octets', 100];
+    client = startGenerator(t, b, 'tcp-client', ...to, '--read-echo', '--wait');
+    await client.report('ready');
+    accepted = await worker.report('accepted');
+  };
+  const session = await startSession(t, { version: 10, beforeStart });
+  for (const program of [worker, client]) program?.write('\n');
+  await client?.success();
+  await worker?.success();
+  const { decoded } = await session.finish();
+
+  const expected = { pid: accepted?.pid, name: 'early-worker' };
+  const here = session.pair.a.ipv4;
+  const sent = decoded.filter((f) => f.protocol === TCP && f.source === here);
+  const received = decoded.filter((f) => f.protocol === TCP && f.destination === here);
+  t.match(sent, [{ sourceProcess: expected }]);
+  t.match(received, [{ destinationProcess: expected }]);
+});
 
 for (const family of ['ipv4', 'ipv6'] as const) {
   t.test(`the process of a socket opened before the start, ${family}`, { skip }, async (t) => {
