@@ -2,10 +2,13 @@
 // With CI set in the environment a skipped test counts as failed, because CI can install what it
 // lacks; only "this kernel has no..." is a reason there too.
 // Usage: node run-tests.js [FOLDER-OR-FILE below test/]...
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { stripVTControlCharacters } from 'node:util';
 import { countTests, type TestCount } from './tap-count.js';
 
 /** What was left out of the kernel when it was built: no installation brings it. */
@@ -22,22 +25,29 @@ function compiledTests(places: readonly string[]): string[] {
     .sort();
 }
 
-/** tap's exit code. */
-function runTap(files: readonly string[], output: string): number {
-  // On a terminal tap shows its progress; elsewhere only what failed.
-  const reporter = process.stdout.isTTY ? [] : ['--reporter=min'];
-  const args = [TAP, 'run', ...reporter, `--output-file=${output}`, ...files];
+/** tap's exit code. On a terminal it shows its progress; elsewhere only what failed, plainly. */
+async function runTap(files: readonly string[], output: string): Promise<number> {
+  const isTTY = process.stdout.isTTY;
+  const args = [TAP, 'run', ...(isTTY ? [] : ['--reporter=min']), `--output-file=${output}`];
   // tap asks npm for a path at its first start; npm's own remarks are of no interest here.
   const env = { ...process.env, npm_config_loglevel: 'error' };
-  const result = spawnSync(process.execPath, args, {
-    stdio: ['ignore', 'inherit', 'inherit'],
+  const stdout = isTTY ? 'inherit' : 'pipe';
+  const child = spawn(process.execPath, [...args, ...files], {
+    stdio: ['ignore', stdout, 'inherit'],
     env,
   });
-  if (result.error !== undefined) throw result.error;
-  return result.status ?? 1;
+  const exit = once(child, 'exit') as Promise<[number | null]>;
+  if (child.stdout !== null) {
+    // tap moves the cursor also where there is none, which would spoil the line with the count.
+    for await (const line of createInterface(child.stdout)) {
+      const text = stripVTControlCharacters(line);
+      if (text !== '' || line === '') process.stdout.write(`${text}\n`);
+    }
+  }
+  return (await exit)[0] ?? 1;
 }
 
-function runTests(places: readonly string[]): boolean {
+async function runTests(places: readonly string[]): Promise<boolean> {
   const files = compiledTests(places);
   if (files.length === 0) throw new Error(`no tests in ${places.join(', ') || 'test/'}`);
   const directory = mkdtempSync(join(tmpdir(), 'procflow-tests-'));
@@ -45,7 +55,7 @@ function runTests(places: readonly string[]): boolean {
   let count: TestCount;
   try {
     const output = join(directory, 'output.tap');
-    exitCode = runTap(files, output);
+    exitCode = await runTap(files, output);
     count = countTests(readFileSync(output, 'utf8'));
   } finally {
     rmSync(directory, { recursive: true });
@@ -73,4 +83,4 @@ function report(exitCode: number, { passed, failed: failedTests, skipped }: Test
 }
 
 const places = process.argv.slice(2).map((place) => place.replace(/^(?!test\/)/, 'test/'));
-process.exitCode = runTests(places) ? 0 : 1;
+process.exitCode = (await runTests(places)) ? 0 : 1;
