@@ -65,7 +65,7 @@ build/bpf/%.o: bpf/%.c Makefile
 
 -include $(BPF_PARTS:.o=.d)
 
-build/test/generators/%: test/generators/%.c Makefile
+build/test/generators/%: test/generators/%.c $(wildcard test/generators/*.h) Makefile
 	@mkdir -p $(@D)
 	@echo '$(CC) $<'
 	@$(CC) -O2 -g -Wall -Wextra -Werror -pthread -MMD -MP -o $@ $<

@@ -61,6 +61,24 @@ t.test('the sum over all flows is what the interface counted', { skip }, async (
   t.match(sumFlows(nfdump), { packets, octets }, "nfdump's");
 });
 
+t.test('so it is while flows are expired in the middle of transfers', { skip }, async (t) => {
+  const options = ['--active-timeout', '0.1', '--idle-timeout', '0.1'];
+  const session = await startSession(t, { version: 9, options });
+  const { a, b, pair } = session;
+  await Promise.all([
+    runTcp(t, a, b, pair.b.ipv4, '--octets', 300_000_000),
+    runTcp(t, b, a, pair.a.ipv6, '--octets', 300_000_000),
+  ]);
+  const { summary, wire, nfdump } = await session.finish();
+
+  const packets = wire.sentPackets + wire.receivedPackets;
+  const octets = wire.sentOctets + wire.receivedOctets - ETHERNET_OCTETS * packets;
+  t.match(summary, { packets, octets }, "the summary's");
+  t.match(sumFlows(nfdump), { packets, octets }, "nfdump's");
+  const transfers = nfdump.filter((flow) => flow.protocol === TCP);
+  t.ok(transfers.length > 4, `${transfers.length} records of the 4 flows`);
+});
+
 for (const family of FAMILIES) {
   t.test(`with segmentation offload a packet is a segment, ${family}`, { skip }, async (t) => {
     const session = await startSession(t, { version: 10, offload: true });
