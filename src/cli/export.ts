@@ -49,15 +49,17 @@ export function exportCommand(io: ProgramIo): Command {
     .summary('meter interfaces and export their flows to a collector')
     .description(DESCRIPTION)
     .requiredOption(
-      '-i, --interface <name>',
-      'interface to meter; may be given several times; "any" is all of them',
+      '-i, --interface <name...>',
+      'interfaces to meter; "any" is all, also those that appear later',
       collect,
     )
     .requiredOption(
       '-n, --collector <host:port>',
       'where to send the flows; an IPv6 address in brackets',
     )
-    .requiredOption('-v, --export-version <9|10>', '9 is NetFlow v9, 10 is IPFIX');
+    .addOption(
+      withDefault('-v, --export-version <9|10>', '9 is NetFlow v9, 10 is IPFIX', '9'),
+    );
   addTimingOptions(command, { activeTimeout: '60', idleTimeout: '15' })
     .option('--source <address[:port]>', 'send from this address of the host (default: by route)')
     .addOption(

@@ -49,8 +49,8 @@ export function liveCommand(io: ProgramIo): Command {
     .summary('print each flow and its process as it ends')
     .description(DESCRIPTION)
     .option(
-      '-i, --interface <name>',
-      'interface to meter; may be given several times (default: any)',
+      '-i, --interface <name...>',
+      'interfaces to meter; "any" is all, also those that appear later (default: any)',
       collect,
     )
     .option('--json', 'print JSON, an object a line');

@@ -51,7 +51,7 @@ export function withDefault(flags: string, description: string, value: string): 
   return new Option(flags, description).default(value, value);
 }
 
-/** Lets an option be given several times: -i eth0 -i eth1. */
+/** Lets an option be given several times: -i eth0 -i eth1, or -i eth0 eth1. */
 export function collect(value: string, previous: readonly string[] | undefined): string[] {
   return [...(previous ?? []), value];
 }

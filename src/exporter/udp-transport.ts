@@ -128,7 +128,10 @@ async function bind(socket: Socket, source: SourceAddress): Promise<void> {
   } catch (error) {
     const code = systemErrorCode(error);
     const operation = `bind the source ${address} port ${port}`;
-    if (code !== 'EADDRINUSE') throw new ExportError('connect', operation, code, error);
+    if (code !== 'EADDRINUSE') {
+      const advice = code === 'EADDRNOTAVAIL' ? ': this host does not have the address' : '';
+      throw new ExportError('connect', operation, `${code}${advice}`, error);
+    }
     const reason = `${code}: another program has this port (choose another, or none for any)`;
     throw new ExportError('address-in-use', operation, reason, error);
   }
