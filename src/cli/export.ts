@@ -57,9 +57,7 @@ export function exportCommand(io: ProgramIo): Command {
       '-n, --collector <host:port>',
       'where to send the flows; an IPv6 address in brackets',
     )
-    .addOption(
-      withDefault('-v, --export-version <9|10>', '9 is NetFlow v9, 10 is IPFIX', '9'),
-    );
+    .addOption(withDefault('-v, --export-version <9|10>', '9 is NetFlow v9, 10 is IPFIX', '9'));
   addTimingOptions(command, { activeTimeout: '60', idleTimeout: '15' })
     .option('--source <address[:port]>', 'send from this address of the host (default: by route)')
     .addOption(

@@ -18,6 +18,7 @@ struct plan {
 	long count;
 	long flows;
 	long cpu;
+	long pause_ms; /* after each round of the flows */
 	bool bypass_qdisc;
 };
 
@@ -37,6 +38,7 @@ static const struct option options[] = {
 	{"ip-options", no_argument, NULL, 'o'},
 	{"extension-headers", no_argument, NULL, 'x'},
 	{"cpu", required_argument, NULL, 'c'},
+	{"pause", required_argument, NULL, 'P'},
 	{"bypass-qdisc", no_argument, NULL, 'b'},
 	{0},
 };
@@ -98,6 +100,9 @@ static void parse_option(struct plan *plan, int option)
 	case 'c':
 		plan->cpu = number(optarg);
 		break;
+	case 'P':
+		plan->pause_ms = number(optarg);
+		break;
 	case 'b':
 		plan->bypass_qdisc = true;
 		break;
@@ -105,7 +110,7 @@ static void parse_option(struct plan *plan, int option)
 		usage("frame-sender --interface NAME --destination-mac MAC --source ADDRESS "
 		      "--to ADDRESS --port N [--source-port N] [--count N] [--flows N] [--size N] "
 		      "[--vlan N [--inner-vlan N]] [--fragments N] [--ip-options] "
-		      "[--extension-headers] [--cpu N] [--bypass-qdisc]");
+		      "[--extension-headers] [--cpu N] [--pause MS] [--bypass-qdisc]");
 	}
 }
 
@@ -165,10 +170,15 @@ static long send_frames(const struct plan *plan, int socket_fd)
 	static uint8_t frames[BATCH][FRAME_OCTETS];
 	struct mmsghdr messages[BATCH] = {0};
 	struct iovec parts[BATCH];
-	long octets = 0;
+	long octets = 0, round = 0;
 
 	for (long done = 0; done < plan->count;) {
 		int length = 0;
+
+		if (plan->pause_ms && done / plan->frame.fragments / plan->flows > round) {
+			round++;
+			usleep(plan->pause_ms * 1000);
+		}
 
 		for (; length < BATCH && done < plan->count; length++, done++) {
 			long datagram = done / plan->frame.fragments;

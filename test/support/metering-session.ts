@@ -46,6 +46,7 @@ export interface SessionResult {
   /** What a's interface counted between the first frame and the last. */
   readonly wire: InterfaceCounters;
   readonly nfdump: readonly NfdumpFlow[];
+  /** Decoded when asked for: tshark takes its time over many records. */
   readonly decoded: readonly DecodedFlow[];
 }
 
@@ -88,7 +89,14 @@ export async function startSession(t: Teardown, options: SessionOptions): Promis
       const summary = await exporter.stop();
       await capture.stop();
       const nfdump = await collector.stop();
-      return { summary, wire, nfdump, decoded: capture.flows() };
+      return {
+        summary,
+        wire,
+        nfdump,
+        get decoded() {
+          return capture.flows();
+        },
+      };
     },
   };
 }
