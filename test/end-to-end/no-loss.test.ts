@@ -61,7 +61,7 @@ t.test('no packet is lost that comes just as its flow is found idle', { skip }, 
   const { a, pair } = session;
   const link = ['--interface', pair.a.interfaceName, '--destination-mac', '02:00:00:00:00:42'];
   const ends = ['--source', pair.a.ipv4, '--to', pair.b.ipv4, '--port', PORT];
-  const amount = ['--count', frames, '--flows', flows, '--pause', 80];
+  const amount = ['--count', frames, '--flows', flows, '--pause', 110];
   const senders = [0, 1].map((cpu) =>
     startGenerator(t, a, 'frame-sender', ...link, ...ends, ...amount, '--cpu', cpu),
   );
@@ -72,6 +72,6 @@ t.test('no packet is lost that comes just as its flow is found idle', { skip }, 
   t.ok(packets >= 2 * frames, `${packets} packets on the wire`);
   t.equal(summary.packets + summary.counter('LOST_PACKETS'), packets, 'in the summary');
   t.equal(summary.counter('LOST_PACKETS'), 0);
-  t.ok(summary.records > 2 * flows, `expired while traffic ran: ${summary.records} records`);
+  t.ok(summary.records > flows + 1000, `expired while traffic ran: ${summary.records} records`);
   t.equal(sumFlows(nfdump).packets, packets, 'in nfdump');
 });
