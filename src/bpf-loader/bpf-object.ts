@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { getSystemErrorName } from 'node:util';
+import { adviceFor } from './advice.js';
 import { BpfError } from './bpf-error.js';
 import { checkContract } from './contract-check.js';
 import {
@@ -26,57 +27,6 @@ const OPTIONAL_PROGRAMS: Readonly<Record<string, string>> = {
   socket_sent: 'btf_trace_sock_send_length',
   socket_received: 'btf_trace_sock_recv_length',
 };
-
-/** Capabilities that the set-up needs: number in CapEff, name, what for. */
-const CAPABILITIES = [
-  [39, 'CAP_BPF', 'load BPF programs'],
-  [38, 'CAP_PERFMON', 'read kernel structures'],
-  [12, 'CAP_NET_ADMIN', 'attach to interfaces'],
-] as const;
-const CAP_SYS_ADMIN = 21;
-
-/** Names of the capabilities that this process lacks. */
-export function missingCapabilities(): string[] {
-  const status = readFileSync('/proc/self/status', 'utf8');
-  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
-  const has = (bit: number): boolean => ((effective >> BigInt(bit)) & 1n) === 1n;
-  if (has(CAP_SYS_ADMIN) && has(12)) return [];
-  return CAPABILITIES.filter(([bit]) => !has(bit)).map(([, name]) => name);
-}
-
-/** What to do about an errno, where it is clear. */
-function adviceFor(code: string, libbpfLines: readonly string[]): string {
-  if (code === 'EPERM' || code === 'EACCES') {
-    const missing = missingCapabilities();
-    if (missing.length > 0) return `run as root, or with ${missing.join(', ')}`;
-  }
-  const program = failedProgram(libbpfLines);
-  const which = program === undefined ? '' : `program ${program}: `;
-  switch (code) {
-    case 'EPERM':
-      return `${which}the kernel's policy forbids it; \`procflow doctor\` shows what is allowed`;
-    case 'ENOMEM':
-      return `${which}not enough memory, or a limit on it; lower --max-flows`;
-    case 'EINVAL':
-    case 'EACCES':
-    case 'E2BIG':
-      return `${which}the kernel's verifier refused it; --debug prints its log`;
-    case 'ESRCH':
-    case 'ENOENT':
-      return `${which}this kernel lacks what it attaches to; \`procflow doctor\` shows what`;
-    default:
-      return program === undefined ? '' : `program ${program}`;
-  }
-}
-
-/** libbpf names the program that failed only in its messages. */
-function failedProgram(lines: readonly string[]): string | undefined {
-  for (const line of lines) {
-    const match = /prog '([^']+)': (?:failed|BPF program load failed)/.exec(line);
-    if (match) return match[1];
-  }
-  return undefined;
-}
 
 export function openLibbpf(): Libbpf {
   const path = process.env.PROCFLOW_LIBBPF ?? 'libbpf.so.1';

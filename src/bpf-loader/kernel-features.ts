@@ -2,7 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { BpfError } from './bpf-error.js';
-import { BpfObject, missingCapabilities, openLibbpf } from './bpf-object.js';
+import { missingCapabilities } from './advice.js';
+import { BpfObject, openLibbpf } from './bpf-object.js';
 import { probeAttachMode } from './interface-attachment.js';
 import { loadLibc } from './native/libc.js';
 import { findCgroup2Mount } from './socket-hooks.js';
