@@ -32,7 +32,8 @@ export function flowJson(
     [...bytes.subarray(offset + field.offset, offset + field.offset + field.size)]
       .map((octet) => octet.toString(16).padStart(2, '0'))
       .join(':');
-  const owner = (side: FlowSide): object => ownerObject(record, side, bootEpochMs, directory);
+  const owner = (side: FlowSide): object | null =>
+    record.isLocal(side) ? ownerObject(record, side, bootEpochMs, directory) : null;
   return printableJson({
     flowStartMilliseconds: epochMs(bytes, offset + F.first_ns.offset, bootEpochMs),
     flowEndMilliseconds: epochMs(bytes, offset + F.last_ns.offset, bootEpochMs),
@@ -67,7 +68,7 @@ export function flowJson(
   });
 }
 
-/** Without a process only how it was looked for: "unknown", "kernel", "forwarded". */
+/** Without a process only why: "unknown", "kernel", "forwarded". */
 function ownerObject(
   record: FlowRecord,
   side: FlowSide,

@@ -19,13 +19,14 @@ export function exportSummaryLines(summary: ExportSummary): string[] {
     ...meterLines(summary),
     `sent ${exported.records} records in ${exported.messages} messages of together ` +
       `${exported.octets} bytes, and ${exported.templates} templates`,
+    ...cacheLines(summary),
     ...lossLines([...meterLosses(summary), ...exportLosses(exported)]),
     ...counterLines(summary),
   ];
 }
 
 export function liveSummaryLines(summary: MeterSummary): string[] {
-  return [...meterLines(summary), ...lossLines(meterLosses(summary))];
+  return [...meterLines(summary), ...cacheLines(summary), ...lossLines(meterLosses(summary))];
 }
 
 function meterLines(summary: MeterSummary): string[] {
@@ -41,16 +42,19 @@ function meterLines(summary: MeterSummary): string[] {
   return [`${total} in ${(durationMs / 1000).toFixed(1)} s${why}`];
 }
 
+/** Nothing is lost when the cache is full, but records get many and small. */
+function cacheLines({ counters }: MeterSummary): string[] {
+  const full = counters?.CACHE_FULL_PACKETS ?? 0;
+  if (full === 0) return [];
+  return [`the cache was full: ${full} packets became records of their own (raise --max-flows)`];
+}
+
 /** How many, and of what. */
 type Loss = readonly [count: number, what: string];
 
 function meterLosses({ counters, errors, leftFlowsBehind }: MeterSummary): Loss[] {
   return [
     [counters?.LOST_PACKETS ?? 0, 'packets that were not metered: cache and ring buffer were full'],
-    [
-      counters?.CACHE_FULL_PACKETS ?? 0,
-      'packets reported singly: the cache was full (--max-flows)',
-    ],
     [counters?.OWNERS_NOT_STORED ?? 0, 'sockets without an owner: no memory for it'],
     [errors.sweeps, 'sweeps that failed'],
     [errors.rescans, 'looks for new interfaces that failed'],

@@ -1,6 +1,6 @@
 // One flow record: a view on the bytes that the kernel wrote. No object is made per record or
 // per field; a reader moves one view from record to record.
-import { FLOW_RECORD, PROCESS_OWNER } from './flow-contract.gen.js';
+import { FLOW_DIRECTION, FLOW_FLAG, FLOW_RECORD, PROCESS_OWNER } from './flow-contract.gen.js';
 
 const F = FLOW_RECORD.fields;
 const P = PROCESS_OWNER.fields;
@@ -67,6 +67,15 @@ export class FlowRecord {
     const field = side === 'source' ? F.source_address : F.destination_address;
     const start = this.offset + field.offset;
     return this.ipVersion === 4 ? formatIPv4(this.bytes, start) : formatIPv6(this.bytes, start);
+  }
+  /**
+   * Whether a process is looked for at this side: this host sends what goes out and receives what
+   * comes in, and on loopback it does both.
+   */
+  isLocal(side: FlowSide): boolean {
+    if ((this.flags & FLOW_FLAG.FLOW_LOOPBACK) !== 0) return true;
+    const { FLOW_EGRESS, FLOW_INGRESS } = FLOW_DIRECTION;
+    return this.direction === (side === 'source' ? FLOW_EGRESS : FLOW_INGRESS);
   }
   /** Whether a process of this host stands at this side of the flow. */
   hasProcess(side: FlowSide): boolean {

@@ -50,6 +50,19 @@ void t.test('every getter reads its field', async (t) => {
   t.equal(record.comm('destination'), '');
 });
 
+void t.test('a process is looked for at the side that is on this host', async (t) => {
+  const CASES = [
+    { direction: 'egress', flags: [], source: true, destination: false },
+    { direction: 'ingress', flags: [], source: false, destination: true },
+    { direction: 'egress', flags: ['FLOW_LOOPBACK'], source: true, destination: true },
+  ] as const;
+  for (const { direction, flags, source, destination } of CASES) {
+    const record = new FlowRecord().at(flowBatch([{ ...FLOW, direction, flags }]).bytes, 0);
+    t.equal(record.isLocal('source'), source);
+    t.equal(record.isLocal('destination'), destination);
+  }
+});
+
 void t.test('one view moves from record to record', async (t) => {
   const { bytes } = flowBatch([FLOW, { ...FLOW, packets: 5 }]);
   const record = new FlowRecord();

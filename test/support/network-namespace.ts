@@ -121,23 +121,29 @@ export function turnOffloadOff(pair: NamespacePair): void {
   for (const side of [pair.a, pair.b]) within(side, 'ethtool', '-K', INTERFACE, ...settings);
 }
 
-/**
- * A tagged sub-interface on both sides; the sides returned have its addresses.
- * Undefined when the kernel has no such interfaces.
- */
-export function addVlan(pair: NamespacePair, id: number): NamespacePair | undefined {
+/** Whether the kernel has VLAN interfaces (8021q); asked by making one and removing it again. */
+export function kernelHasVlans(): boolean {
+  const name = `procflow-vlan-${process.pid}`;
+  ip('netns', 'add', name);
+  try {
+    const link = ['link', 'lo', 'name', 'vlan7', 'type', 'vlan', 'id', '7'];
+    ip('-n', name, 'link', 'add', ...link);
+    return true;
+  } catch (error) {
+    if (String(error).includes('Unknown device type')) return false;
+    throw error;
+  } finally {
+    ip('netns', 'del', name);
+  }
+}
+
+/** A tagged sub-interface on both sides; the sides returned have its addresses. */
+export function addVlan(pair: NamespacePair, id: number): NamespacePair {
   const name = `${INTERFACE}.${id}`;
-  const create = (side: Side): void => {
+  for (const side of [pair.a, pair.b]) {
     const type = ['type', 'vlan', 'id', String(id)];
     ip('-n', side.name, 'link', 'add', 'link', INTERFACE, 'name', name, ...type);
-  };
-  try {
-    create(pair.a);
-  } catch (error) {
-    if (String(error).includes('Unknown device type')) return undefined;
-    throw error;
   }
-  create(pair.b);
   const configureVlan = (side: Side, number: number): Side => {
     within(side, 'sysctl', '-qw', `net.ipv6.conf.${name.replace('.', '/')}.accept_dad=0`);
     const tagged = { ...side, ipv4: `10.98.0.${number}`, ipv6: `fd98::${number}` };
