@@ -92,7 +92,10 @@ t.test('an object has everything that the record has', async (t) => {
 });
 
 t.test('a value that has no name is its number', async (t) => {
-  const record = flowRecord({ ip_version: 4, direction: 1, end_reason: 250 }, { pid: 0, method: 99 });
+  const record = flowRecord(
+    { ip_version: 4, direction: 1, end_reason: 250 },
+    { pid: 0, method: 99 },
+  );
   t.match(JSON.parse(flowJson(record, 0, DIRECTORY)), {
     flowEndReason: '250',
     sourceProcess: { attribution: '99' },

@@ -16,6 +16,7 @@ export type GeneratorName =
   | 'raw-sender'
   | 'tcp-client'
   | 'tcp-server'
+  | 'tun-echo'
   | 'udp-client'
   | 'udp-server';
 
