@@ -77,7 +77,9 @@ for (const { name, ...settings } of CASES) {
       cgroup,
       onNotice: () => undefined,
     });
-    t.teardown(source.close);
+    t.teardown(() => {
+      source.close();
+    });
 
     const link = ['--interface', pair.b.interfaceName, '--destination-mac', '02:00:00:00:00:42'];
     const ends = ['--source', pair.b.ipv4, '--to', pair.a.ipv4, '--port', PORT, '--bypass-qdisc'];
