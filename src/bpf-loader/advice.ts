@@ -25,7 +25,8 @@ export function adviceFor(
   missing = missingCapabilities(),
 ): string {
   if (code === 'EPERM' || code === 'EACCES') {
-    if (missing.length > 0) return `run as root, or with ${missing.join(', ')}`;
+    if (missing.length > 0)
+      return `needs ${missing.join(', ')}: run as root, outside of containers`;
   }
   const program = failedProgram(libbpfLines);
   const which = program === undefined ? '' : `program ${program}: `;

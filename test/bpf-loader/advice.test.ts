@@ -18,7 +18,7 @@ void t.test('advice names the program, the capability or the option', async (t) 
     {
       name: 'a capability that is missing',
       args: ['EPERM', [], ['CAP_BPF']],
-      expected: 'run as root, or with CAP_BPF',
+      expected: 'needs CAP_BPF: run as root, outside of containers',
     },
     {
       name: 'a policy that forbids one program',
