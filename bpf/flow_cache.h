@@ -86,6 +86,10 @@ struct flow_key_v6 {
 	__u8 padding[2];
 };
 
+/* Hashed as raw octets: no padding but what is written. */
+_Static_assert(sizeof(struct flow_key_v4) == 20, "flow_key_v4");
+_Static_assert(sizeof(struct flow_key_v6) == 44, "flow_key_v6");
+
 #define DEFAULT_MAX_FLOWS 65536 /* the loader sets what the user wants */
 
 /* Entries are allocated as flows appear: a quiet host does not pay for max_entries. */
@@ -167,32 +171,19 @@ static __always_inline void begin_entry(struct flow_entry *entry, const struct p
 	count_on_entry(entry, p, now);
 }
 
-static __always_inline void make_key_v4(struct flow_key_v4 *key, const struct packet *p,
-					__u32 interface_index, __u8 direction)
-{
-	__builtin_memset(key, 0, sizeof(*key));
-	__builtin_memcpy(key->source_address, p->source_address, sizeof(key->source_address));
-	__builtin_memcpy(key->destination_address, p->destination_address,
-			 sizeof(key->destination_address));
-	key->interface_index = interface_index;
-	key->source_port = p->source_port;
-	key->destination_port = p->destination_port;
-	key->protocol = p->protocol;
-	key->direction = direction;
-}
-
-static __always_inline void make_key_v6(struct flow_key_v6 *key, const struct packet *p,
-					__u32 interface_index, __u8 direction)
-{
-	__builtin_memset(key, 0, sizeof(*key));
-	__builtin_memcpy(key->source_address, p->source_address, sizeof(key->source_address));
-	__builtin_memcpy(key->destination_address, p->destination_address,
-			 sizeof(key->destination_address));
-	key->interface_index = interface_index;
-	key->source_port = p->source_port;
-	key->destination_port = p->destination_port;
-	key->protocol = p->protocol;
-	key->direction = direction;
-}
+/* A macro, because the keys differ in the length of their addresses. */
+#define MAKE_KEY(key, packet, interface, way)                                                      \
+	do {                                                                                       \
+		__builtin_memset((key), 0, sizeof(*(key)));                                        \
+		__builtin_memcpy((key)->source_address, (packet)->source_address,                  \
+				 sizeof((key)->source_address));                                   \
+		__builtin_memcpy((key)->destination_address, (packet)->destination_address,        \
+				 sizeof((key)->destination_address));                              \
+		(key)->interface_index = (interface);                                              \
+		(key)->source_port = (packet)->source_port;                                        \
+		(key)->destination_port = (packet)->destination_port;                              \
+		(key)->protocol = (packet)->protocol;                                              \
+		(key)->direction = (way);                                                          \
+	} while (0)
 
 #endif

@@ -27,7 +27,7 @@ enum flow_direction {
 	FLOW_EGRESS = 1,
 };
 
-/* How the process of a flow was found, best first; see docs/attribution.md. */
+/* How the process of a flow was found, best first. */
 enum attribution_method {
 	ATTRIBUTION_UNKNOWN = 0,
 	ATTRIBUTION_SOCKET = 1,
@@ -130,5 +130,9 @@ struct expiry_settings {
 	__u32 expire_all;	/* 1: every flow, with FLOW_END_FORCED */
 	__u32 padding;
 };
+
+_Static_assert(sizeof(struct process_owner) == 48, "process_owner");
+_Static_assert(sizeof(struct flow_record) == 208, "flow_record");
+_Static_assert(sizeof(struct expiry_settings) == 32, "expiry_settings");
 
 #endif

@@ -68,9 +68,10 @@ static __always_inline void take_page(struct flow_entry *entry,
 	entry->taken_reason = reason;
 }
 
-static __always_inline bool page_is_complete(const struct flow_page *page, __u64 taken_state)
+/* Adding nothing is a full barrier: the counters are read after the writers' number. */
+static __always_inline bool page_is_complete(struct flow_page *page, __u64 taken_state)
 {
-	return *(volatile __u64 *)&page->octets_and_writers >> WRITER_SHIFT ==
+	return __sync_fetch_and_add(&page->octets_and_writers, 0) >> WRITER_SHIFT ==
 	       taken_state >> WRITER_SHIFT;
 }
 
@@ -86,7 +87,7 @@ static __always_inline enum take_result take_record(struct flow_entry *entry,
 						    const struct expiry_settings *settings,
 						    __u64 now, struct flow_record *record)
 {
-	const struct flow_page *page;
+	struct flow_page *page;
 
 	if (!entry->taken_state)
 		take_page(entry, settings, now);
@@ -108,8 +109,11 @@ static __always_inline enum take_result take_record(struct flow_entry *entry,
  */
 static __always_inline bool release_page(struct flow_entry *entry)
 {
-	if (entry->taken_state & STATE_DEAD)
+	if (entry->taken_state & STATE_DEAD) {
+		/* Should deleting fail, the next sweep must not export it again. */
+		entry->taken_state &= ~STATE_PACKETS;
 		return true;
+	}
 	clear_page(entry->taken_state & STATE_PAGE ? &entry->pages[1] : &entry->pages[0]);
 	entry->taken_state = 0;
 	return false;

@@ -6,9 +6,8 @@
 #include "flow_expiry.h"
 #include "flow_owner.h"
 
-#define TC_ACT_UNSPEC	 (-1) /* go on with the next program: procflow only looks */
-#define LOOPBACK_IFINDEX 1    /* in every network namespace */
-#define EEXIST		 17
+#define TC_ACT_UNSPEC (-1) /* go on with the next program: procflow only looks */
+#define E2BIG	      7
 
 #define FRAGMENT_LIFETIME_NS (30 * 1000 * 1000 * 1000ULL) /* net.ipv4.ipfrag_time's default */
 
@@ -110,10 +109,8 @@ static __always_inline void update_owners(struct __sk_buff *skb, struct flow_ent
 static __always_inline bool owners_are_due(struct __sk_buff *skb, const struct flow_entry *entry,
 					   const struct packet *p, __u8 direction, __u64 now)
 {
-	if (direction == FLOW_EGRESS &&
-	    (owner_is_due(entry, SOURCE, p, now) ||
-	     /* another socket on the same ports */
-	     bpf_get_socket_cookie(skb) != entry->owners[SOURCE].cookie))
+	if (direction == FLOW_EGRESS && (owner_is_due(entry, SOURCE, p, now) ||
+					 sent_by_another_socket(skb, &entry->owners[SOURCE])))
 		return true;
 	return (direction == FLOW_INGRESS || skb->ifindex == LOOPBACK_IFINDEX) &&
 	       owner_is_due(entry, DESTINATION, p, now);
@@ -144,7 +141,7 @@ static __always_inline struct flow_record *begin_overflow(struct flow_entry *ent
  * see which map a lookup goes to, and the keys differ in type. A global function, which is
  * verified once by itself: inlined behind the parser, loading takes five times as long.
  */
-#define METER_IN(map, key_type, make_key, version)                                                 \
+#define METER_IN(map, key_type, version)                                                           \
 	__noinline int meter_in_##map(struct __sk_buff *skb, struct packet *p, __u8 direction,     \
 				      __u64 now)                                                   \
 	{                                                                                          \
@@ -156,7 +153,7 @@ static __always_inline struct flow_record *begin_overflow(struct flow_entry *ent
                                                                                                    \
 		if (!p)                                                                            \
 			return 0;                                                                  \
-		make_key(&key, p, skb->ifindex, direction);                                        \
+		MAKE_KEY(&key, p, skb->ifindex, direction);                                        \
 		entry = bpf_map_lookup_elem(&map, &key);                                           \
 		if (entry && count_on_entry(entry, p, now)) {                                      \
 			if (owners_are_due(skb, entry, p, direction, now)) {                       \
@@ -182,7 +179,7 @@ static __always_inline struct flow_record *begin_overflow(struct flow_entry *ent
 		entry = bpf_map_lookup_elem(&map, &key);                                           \
 		if (entry && count_on_entry(entry, p, now))                                        \
 			return 0;                                                                  \
-		record = begin_overflow(fresh, p, error != -EEXIST);                               \
+		record = begin_overflow(fresh, p, error == -E2BIG);                                \
 		if (!record)                                                                       \
 			return 0;                                                                  \
 		FILL_FROM_KEY(record, &key, version);                                              \
@@ -209,8 +206,8 @@ static __always_inline struct flow_record *begin_overflow(struct flow_entry *ent
 
 REVERSE_OF(flows_v4, struct flow_key_v4)
 REVERSE_OF(flows_v6, struct flow_key_v6)
-METER_IN(flows_v4, struct flow_key_v4, make_key_v4, 4)
-METER_IN(flows_v6, struct flow_key_v6, make_key_v6, 6)
+METER_IN(flows_v4, struct flow_key_v4, 4)
+METER_IN(flows_v6, struct flow_key_v6, 6)
 
 static __always_inline int meter(struct __sk_buff *skb, bool ethernet, __u8 direction)
 {

@@ -9,6 +9,11 @@
 
 #include "flow_cache.h"
 
+#define LOOPBACK_IFINDEX 1 /* in every network namespace */
+
+#define AF_INET	 2 /* include/linux/socket.h */
+#define AF_INET6 10
+
 #define OWNER_RECHECK_NS    (1000 * 1000 * 1000ULL) /* an owner that is final */
 #define OWNER_RETRY_NS	    (10 * 1000 * 1000ULL)   /* one that may yet get better */
 #define OWNER_EAGER_PACKETS 16			    /* so many first packets try without waiting */
@@ -41,6 +46,15 @@ static __always_inline void adopt_reverse(struct flow_entry *entry, struct flow_
 		adopt_owner(&entry->owners[side], other, other->cookie, ATTRIBUTION_REVERSE_FLOW);
 }
 
+/* Neither end is on this host: there is no process to look for. */
+static __always_inline void note_forwarded(struct guarded_owner *known)
+{
+	struct process_owner nobody = {.method = ATTRIBUTION_FORWARDED};
+
+	if (known->owner.method == ATTRIBUTION_UNKNOWN)
+		write_owner(known, &nobody, 0);
+}
+
 /*
  * The sender: its socket comes with the packet. Returns false when there is none that is known.
  * A request socket (SYN-ACK) has no storage, but already the cookie of the socket to come.
@@ -51,8 +65,11 @@ static __always_inline bool find_sender(struct __sk_buff *skb, struct guarded_ow
 	struct bpf_sock *sk = skb->sk;
 	__u64 cookie;
 
-	if (!sk)
+	if (!sk) {
+		if (skb->ingress_ifindex) /* it came in somewhere */
+			note_forwarded(known);
 		return false;
+	}
 	cookie = bpf_get_socket_cookie(skb);
 	sk = bpf_sk_fullsock(sk);
 	if (!sk) {
@@ -100,17 +117,51 @@ static __always_inline bool adopt_receiver(struct bpf_sock *sk, struct guarded_o
 	return adopt_owner(known, stored, cookie_of_receiver(sk, stored), method);
 }
 
-/* The receiver: TC runs before the packet finds its socket, so it is looked up here. */
-static __always_inline bool find_receiver(struct __sk_buff *skb, const struct packet *p,
-					  struct guarded_owner *known)
+/*
+ * Whether the packet goes on to another host: its route leads out again. A socket bound to no
+ * address would match such a packet by its port alone.
+ */
+static __always_inline bool is_forwarded(struct __sk_buff *skb, const struct packet *p)
+{
+	struct bpf_fib_lookup route = {};
+
+	if (skb->ifindex == LOOPBACK_IFINDEX)
+		return false;
+	route.ifindex = skb->ifindex;
+	route.l4_protocol = p->protocol;
+	if (p->ip_version == 4) {
+		route.family = AF_INET;
+		__builtin_memcpy(&route.ipv4_src, p->source_address, 4);
+		__builtin_memcpy(&route.ipv4_dst, p->destination_address, 4);
+	} else {
+		route.family = AF_INET6;
+		__builtin_memcpy(route.ipv6_src, p->source_address, 16);
+		__builtin_memcpy(route.ipv6_dst, p->destination_address, 16);
+	}
+	switch (bpf_fib_lookup(skb, &route, sizeof(route), 0)) {
+	case BPF_FIB_LKUP_RET_SUCCESS:
+	case BPF_FIB_LKUP_RET_UNSUPP_LWT:
+	case BPF_FIB_LKUP_RET_NO_NEIGH:
+	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+		return true;
+	default: /* local, multicast, or this host does not forward */
+		return false;
+	}
+}
+
+static __always_inline bool is_bound_to_any_address(struct bpf_sock *sk)
+{
+	return !sk->src_ip4 && !(sk->src_ip6[0] | sk->src_ip6[1] | sk->src_ip6[2] | sk->src_ip6[3]);
+}
+
+static __always_inline struct bpf_sock *look_up_receiver(struct __sk_buff *skb,
+							 const struct packet *p)
 {
 	struct bpf_sock_tuple tuple = {};
-	struct bpf_sock *sk;
-	bool found = false;
 	__u32 size;
 
 	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
-		return false;
+		return NULL;
 	if (p->ip_version == 4) {
 		__builtin_memcpy(&tuple.ipv4.saddr, p->source_address, 4);
 		__builtin_memcpy(&tuple.ipv4.daddr, p->destination_address, 4);
@@ -124,14 +175,38 @@ static __always_inline bool find_receiver(struct __sk_buff *skb, const struct pa
 		tuple.ipv6.dport = p->destination_port;
 		size = sizeof(tuple.ipv6);
 	}
-	sk = p->protocol == IPPROTO_TCP
-		     ? bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0)
-		     : bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-	if (sk) {
-		found = adopt_receiver(sk, known);
-		bpf_sk_release(sk);
+	if (p->protocol == IPPROTO_TCP)
+		return bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	return bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+}
+
+/* The receiver: TC runs before the packet finds its socket, so it is looked up here. */
+static __always_inline bool find_receiver(struct __sk_buff *skb, const struct packet *p,
+					  struct guarded_owner *known)
+{
+	struct bpf_sock *sk = look_up_receiver(skb, p);
+	bool found = false;
+
+	if (!sk) {
+		if (is_forwarded(skb, p))
+			note_forwarded(known);
+		return false;
 	}
+	if (is_bound_to_any_address(sk) && is_forwarded(skb, p))
+		note_forwarded(known);
+	else
+		found = adopt_receiver(sk, known);
+	bpf_sk_release(sk);
 	return found;
+}
+
+/* Another socket on the same ports; a packet without one says nothing. */
+static __always_inline bool sent_by_another_socket(struct __sk_buff *skb,
+						   const struct guarded_owner *known)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+
+	return cookie && cookie != known->cookie;
 }
 
 /* Whether this packet should look for its process again. */

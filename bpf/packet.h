@@ -277,6 +277,17 @@ static __always_inline bool has_icmp_id(__u8 protocol, __u8 type)
 	return type == 0 || type == 8 || type == 13 || type == 14;
 }
 
+static __always_inline bool load_ports(struct __sk_buff *skb, struct packet *p, __u32 offset)
+{
+	__u16 ports[2];
+
+	if (bpf_skb_load_bytes(skb, offset, ports, sizeof(ports)))
+		return false;
+	p->source_port = ports[0];
+	p->destination_port = ports[1];
+	return true;
+}
+
 /*
  * Ports; for ICMP the identifier of an echo as source and type * 256 + code as destination port.
  * Returns the transport header's length, as far as it is known and repeated in each segment. A
@@ -288,8 +299,10 @@ static __always_inline __u32 parse_transport(struct __sk_buff *skb, struct packe
 
 	switch (p->protocol) {
 	case IPPROTO_TCP:
-		if (bpf_skb_load_bytes(skb, offset, header, sizeof(header)))
+		if (bpf_skb_load_bytes(skb, offset, header, sizeof(header))) {
+			load_ports(skb, p, offset); /* a first fragment can end behind them */
 			return 0;
+		}
 		p->tcp_flags = ((header[12] << 8) | header[13]) & TCP_FLAGS_MASK;
 		if (p->tcp_flags & (TCP_FIN | TCP_RST))
 			p->flags |= FLOW_ENDED;
@@ -300,10 +313,8 @@ static __always_inline __u32 parse_transport(struct __sk_buff *skb, struct packe
 	case IPPROTO_UDPLITE:
 	case IPPROTO_SCTP:
 	case IPPROTO_DCCP:
-		if (bpf_skb_load_bytes(skb, offset, header, 4))
+		if (!load_ports(skb, p, offset))
 			return 0;
-		__builtin_memcpy(&p->source_port, &header[0], 2);
-		__builtin_memcpy(&p->destination_port, &header[2], 2);
 		return p->protocol == IPPROTO_SCTP ? SCTP_HEADER_LENGTH : UDP_HEADER_LENGTH;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
@@ -345,6 +356,11 @@ static __always_inline void measure(struct __sk_buff *skb, struct packet *p,
 	if (!segments) /* guests and tun leave it to be computed */
 		segments = (payload + gso_size - 1) / gso_size;
 	p->segments = segments ?: 1;
+	/* On egress the kernel has counted repeated headers, those inside of a tunnel included. */
+	if (segments > 1 && gso_size != GSO_BY_FRAGS && skb->wire_len > skb->len) {
+		headers = (skb->wire_len - skb->len) / (segments - 1) - p->ip_offset;
+		payload = available > headers ? available - headers : 0;
+	}
 	p->octets = available + (__u64)(p->segments - 1) * headers;
 	if (gso_size == GSO_BY_FRAGS || p->segments == 1) {
 		p->min_length = p->max_length = p->octets / p->segments;

@@ -36,6 +36,8 @@ struct late_owner {
 	__u64 cookie;
 	__u64 since_ns;
 	struct process_owner owner;
+	__u8 replaced_user; /* the owner before this one had been seen using the socket */
+	__u8 padding[7];
 };
 
 /*
@@ -62,12 +64,12 @@ static __always_inline bool same_process(const struct process_owner *a,
 static __always_inline bool read_owner(struct guarded_owner *from, struct process_owner *to)
 {
 	for (int i = 0; i < OWNER_READ_ATTEMPTS; i++) {
-		__u32 before = *(volatile __u32 *)&from->sequence;
+		/* Adding nothing is a full barrier and a read in one. */
+		__u32 before = __sync_fetch_and_add(&from->sequence, 0);
 
 		if (before & 1)
 			continue;
 		*to = from->owner;
-		/* Adding nothing is a full barrier and a read in one. */
 		if (__sync_fetch_and_add(&from->sequence, 0) == before)
 			return true;
 	}
@@ -92,8 +94,8 @@ static __always_inline bool write_owner(struct guarded_owner *to, const struct p
 
 /*
  * The owner that the socket got around or after a flow's last packet. Another process may use the
- * socket for another flow later, so a flow whose owner has been seen using it takes only what was
- * noted within the duration of a call.
+ * socket for another flow later. So where one process took the socket over from another that had
+ * used it, only flows take it that had a packet within the duration of a call before.
  */
 static __always_inline bool late_owner_of(__u64 cookie, const struct process_owner *known,
 					  __u64 last_ns, struct process_owner *owner)
@@ -103,7 +105,10 @@ static __always_inline bool late_owner_of(__u64 cookie, const struct process_own
 	if (!cookie)
 		return false;
 	late = bpf_map_lookup_elem(&late_owners, &cookie);
-	if (!late || (known->is_final && late->since_ns > last_ns + LATE_OWNER_GRACE_NS))
+	if (!late)
+		return false;
+	if ((known->is_final || late->replaced_user) &&
+	    late->since_ns > last_ns + LATE_OWNER_GRACE_NS)
 		return false;
 	*owner = late->owner;
 	/* An element can be reused while it is read: then it carries another cookie. */

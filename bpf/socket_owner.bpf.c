@@ -50,6 +50,7 @@ static __always_inline void note_owner(struct guarded_owner *stored, __u64 cooki
 	if (unchanged && stored->cookie == cookie && stored->owner.is_final >= used)
 		return;
 
+	late.replaced_user = stored->owner.is_final;
 	write_owner(stored, &late.owner, cookie);
 	if (unchanged || !used)
 		return; /* the packets so far were given the right name */

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The parent opens and connects a socket and never sends; its child sends N times S octets. */
+/*
+ * The parent opens and connects a socket and never sends; its child sends N times S octets. With
+ * --parent-port the socket is not connected: the parent sends one datagram there, waits for a line
+ * of standard input, and only then comes the child, which sends to --port.
+ */
 #include "generator.h"
 #include <sys/wait.h>
 
 struct plan {
 	const char *address;
 	long port;
+	long parent_port;
 	long count;
 	long size;
 	int type;
@@ -18,6 +23,7 @@ static const struct option options[] = {
 	{"size", required_argument, NULL, 's'},
 	{"tcp", no_argument, NULL, 't'},
 	{"udp", no_argument, NULL, 'u'},
+	{"parent-port", required_argument, NULL, 'P'},
 	{0},
 };
 
@@ -46,14 +52,26 @@ static struct plan parse(int argc, char **argv)
 		case 'u':
 			plan.type = SOCK_DGRAM;
 			break;
+		case 'P':
+			plan.type = SOCK_DGRAM;
+			plan.parent_port = number(optarg);
+			break;
 		default:
 			plan.address = NULL;
 			optind = argc;
 		}
 	}
 	if (!plan.address || plan.size > 65000)
-		usage("fork-and-send --to ADDRESS --port N [--tcp|--udp] [--count N] [--size N]");
+		usage("fork-and-send --to ADDRESS --port N [--tcp|--udp] [--count N] [--size N] "
+		      "[--parent-port N]");
 	return plan;
+}
+
+static void send_to(int socket_fd, const char *payload, long size, const union endpoint *to)
+{
+	if (sendto(socket_fd, payload, size, 0, to ? &to->any : NULL,
+		   to ? endpoint_length(to) : 0) != size)
+		fail("send");
 }
 
 int main(int argc, char **argv)
@@ -64,13 +82,18 @@ int main(int argc, char **argv)
 	int socket_fd = open_socket(peer.any.sa_family, plan.type, 0);
 	int parent = getpid(), status;
 
-	if (connect(socket_fd, &peer.any, endpoint_length(&peer)) != 0)
+	if (plan.parent_port) {
+		union endpoint first = endpoint(plan.address, plan.parent_port);
+
+		send_to(socket_fd, payload, plan.size, &first);
+		report("sent", ",\"port\":%d", local_port(socket_fd));
+		wait_for_word();
+	} else if (connect(socket_fd, &peer.any, endpoint_length(&peer)) != 0) {
 		fail("connect");
+	}
 	if (fork() == 0) {
-		for (long i = 0; i < plan.count; i++) {
-			if (send(socket_fd, payload, plan.size, 0) != plan.size)
-				fail("send");
-		}
+		for (long i = 0; i < plan.count; i++)
+			send_to(socket_fd, payload, plan.size, plan.parent_port ? &peer : NULL);
 		report("done", ",\"parent\":%d,\"port\":%d,\"packets\":%ld,\"sent_octets\":%ld",
 		       parent, local_port(socket_fd), plan.count, plan.count * plan.size);
 		exit(0);

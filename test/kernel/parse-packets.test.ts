@@ -316,9 +316,25 @@ const CASES: readonly Case[] = [
     counters: { MALFORMED_PACKETS: 1 },
   },
   {
-    name: 'a transport header cut short leaves the ports 0',
-    packets: one(ethernet('ipv4', ipv4({ protocol: 6 }, hex('03e8 0050 00')))),
-    flows: [{ protocol: 6, sourcePort: 0, destinationPort: 0, packets: 1, octets: 25 }],
+    name: 'a tunnel repeats its inner headers too: on egress the kernel has counted them',
+    // 14 link layer, 20 + 8 outer, 50 inner headers and 2500 payload in segments of 1000
+    packets: one(ethernet('ipv4', ipv4({ protocol: 17 }, udp(50 + 2500, [1000, 4789]))), {
+      program: 'flow_egress',
+      gsoSegs: 3,
+      gsoSize: 1000,
+      wireLength: 3 * (14 + 28 + 50) + 2500,
+    }),
+    flows: [{ packets: 3, octets: 3 * 78 + 2500, minLength: 578, maxLength: 1078 }],
+  },
+  {
+    name: 'a transport header that ends behind the ports has ports and no flags',
+    packets: one(ethernet('ipv4', ipv4({ protocol: 6 }, hex('03e8 0050 00000000')))),
+    flows: [{ protocol: 6, sourcePort: 1000, destinationPort: 80, tcpFlags: 0, octets: 28 }],
+  },
+  {
+    name: 'a transport header cut short before that leaves the ports 0',
+    packets: one(ethernet('ipv4', ipv4({ protocol: 6 }, hex('03e8 00')))),
+    flows: [{ protocol: 6, sourcePort: 0, destinationPort: 0, packets: 1, octets: 23 }],
   },
 ];
 
