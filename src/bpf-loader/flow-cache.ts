@@ -1,6 +1,7 @@
 // Reads expired flows out of the kernel's cache: one iterator for each of the two maps, then the
 // ring buffer with the packets that found no place in them.
 import { closeSync, read } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { EXPIRY_SETTINGS, FLOW_RECORD, METER_COUNTER } from '../flow/flow-contract.gen.js';
 import type {
@@ -17,6 +18,8 @@ import { lastErrno } from './native/memory.js';
 
 /** The kernel hands out at most 32 KiB per read(); whole records, because seq_write is all or nothing. */
 const READ_OCTETS = 64 * 1024;
+/** Records of the ring buffer that are taken in one turn of the event loop: a few milliseconds. */
+const OVERFLOW_RECORDS = 1024;
 const BPF_ANY = 0;
 const KEY_ZERO = Buffer.alloc(4);
 const ITERATORS = [
@@ -59,8 +62,7 @@ export function openFlowCache(object: BpfObject, timeouts: ExpiryTimeouts): Flow
   async function* sweep(scope: SweepScope): AsyncIterable<FlowRecordBatch> {
     writeExpirySettings(object, timeouts, scope);
     for (const link of links) yield* readIterator(object, link, buffer);
-    const bytes = overflow.take();
-    if (bytes.length > 0) yield { bytes, count: bytes.length / FLOW_RECORD.size };
+    yield* overflow.sweep();
   }
 
   return {
@@ -92,7 +94,7 @@ async function* readIterator(
   if (fd < 0) throw object.error(-fd, 'sweep the flow cache');
   try {
     for (;;) {
-      const { bytesRead } = await readAsync(fd, buffer, 0, buffer.length, null);
+      const bytesRead = await readOrRetry(fd, buffer);
       if (bytesRead === 0) return;
       if (bytesRead % FLOW_RECORD.size !== 0) {
         throw new BpfError(
@@ -105,6 +107,20 @@ async function* readIterator(
     }
   } finally {
     closeSync(fd);
+  }
+}
+
+/**
+ * The kernel breaks a read() off with EAGAIN after a million elements that gave nothing; the next one
+ * goes on from there (MAX_ITER_OBJECTS in kernel/bpf/bpf_iter.c).
+ */
+async function readOrRetry(fd: number, buffer: Buffer): Promise<number> {
+  for (;;) {
+    try {
+      return (await readAsync(fd, buffer, 0, buffer.length, null)).bytesRead;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+    }
   }
 }
 
@@ -122,20 +138,29 @@ function writeExpirySettings(object: BpfObject, timeouts: ExpiryTimeouts, scope:
   if (result < 0) throw object.error(-result, 'write the expiry settings');
 }
 
+interface Overflow {
+  readonly sweep: () => AsyncIterable<FlowRecordBatch>;
+  readonly close: () => void;
+}
+
 /** The ring buffer with single-packet records. */
-function openOverflow(object: BpfObject): { take: () => Buffer; close: () => void } {
-  const ring = object.libbpf.openRingBuffer(object.mapFd('flow_overflow'));
+function openOverflow(object: BpfObject): Overflow {
+  const buffer = Buffer.alloc(OVERFLOW_RECORDS * FLOW_RECORD.size);
+  const ring = object.libbpf.openRingBuffer(object.mapFd('flow_overflow'), buffer);
   if (ring === undefined) throw object.error(lastErrno(), 'map the overflow ring buffer');
-  return {
-    take: () => {
-      const records = ring.take();
-      if (typeof records === 'number') {
-        throw object.error(-records, 'read the overflow ring buffer');
-      }
-      return Buffer.concat(records);
-    },
-    close: ring.close,
-  };
+  // One ring's worth a sweep: what is added meanwhile is the next one's, or no sweep would end.
+  const slices = Math.ceil(object.libbpf.maxEntries(object.map('flow_overflow')) / buffer.length);
+  async function* sweep(): AsyncIterable<FlowRecordBatch> {
+    for (let slice = 0; slice < slices; slice++) {
+      const octets = ring?.take() ?? 0;
+      if (octets < 0) throw object.error(-octets, 'read the overflow ring buffer');
+      const bytes = buffer.subarray(0, octets);
+      if (octets > 0) yield { bytes, count: octets / FLOW_RECORD.size };
+      if (octets < buffer.length) return;
+      await nextTurn();
+    }
+  }
+  return { sweep, close: ring.close };
 }
 
 const COUNTERS = (Object.keys(METER_COUNTER) as (keyof typeof METER_COUNTER)[]).filter(

@@ -7,7 +7,7 @@ import {
   tcOptions,
   testRunOptions,
 } from './libbpf-arguments.js';
-import { copyMemory } from './memory.js';
+import { copyMemory, copyMemoryTo } from './memory.js';
 
 /** koffi hands pointers out as plain bigints; the brands keep them apart. */
 type Pointer<Name extends string> = bigint & { readonly pointsTo: Name };
@@ -22,8 +22,11 @@ const printFunction = koffi.proto('int libbpf_print_fn(int level, void *format, 
 const sampleFunction = koffi.proto('int ring_sample_fn(void *context, void *data, size_t size)');
 
 export interface RingBuffer {
-  /** Copies of the records that came since the last call, or a negative errno. */
-  readonly take: () => Buffer[] | number;
+  /**
+   * Moves records to the beginning of the buffer until that is full or the ring is empty.
+   * @returns octets of them, or a negative errno
+   */
+  readonly take: () => number;
   readonly close: () => void;
 }
 
@@ -38,6 +41,8 @@ export interface Libbpf {
   readonly programFd: (program: ProgramPointer) => number;
   readonly setAutoload: (program: ProgramPointer, autoload: boolean) => number;
   readonly mapFd: (map: MapPointer) => number;
+  /** Of a ring buffer: its octets. */
+  readonly maxEntries: (map: MapPointer) => number;
   readonly setMaxEntries: (map: MapPointer, entries: number) => number;
   readonly attach: (program: ProgramPointer) => LinkPointer | null;
   readonly attachCgroup: (program: ProgramPointer, cgroupFd: number) => LinkPointer | null;
@@ -53,8 +58,11 @@ export interface Libbpf {
   readonly destroyTcHook: (hook: object) => number;
   readonly attachTc: (hook: object, filter: object) => number;
   readonly detachTc: (hook: object, filter: object) => number;
-  /** undefined when it cannot be mapped: lastErrno() says why. */
-  readonly openRingBuffer: (mapFd: number) => RingBuffer | undefined;
+  /**
+   * @param buffer where take() puts records, which are all of one size: room for a number of them
+   * @returns undefined when it cannot be mapped: lastErrno() says why
+   */
+  readonly openRingBuffer: (mapFd: number, buffer: Buffer) => RingBuffer | undefined;
   readonly testRun: (programFd: number, options: object) => number;
   /** The object's BTF, raw. */
   readonly btfBytes: (object: ObjectPointer) => Buffer;
@@ -63,6 +71,8 @@ export interface Libbpf {
 }
 
 const PRINT_OCTETS = 4096;
+/** Any negative number; consume() returns it. */
+const STOP_CONSUMING = -1;
 
 /** @throws an Error of koffi's when the library cannot be loaded */
 export function loadLibbpf(path: string): Libbpf {
@@ -85,6 +95,7 @@ export function loadLibbpf(path: string): Libbpf {
     programFd: func('int bpf_program__fd(void *program)'),
     setAutoload: func('int bpf_program__set_autoload(void *program, bool autoload)'),
     mapFd: func('int bpf_map__fd(void *map)'),
+    maxEntries: func('uint32_t bpf_map__max_entries(void *map)'),
     setMaxEntries: func('int bpf_map__set_max_entries(void *map, uint32_t entries)'),
     attach: func('void *bpf_program__attach(void *program)'),
     attachCgroup: func('void *bpf_program__attach_cgroup(void *program, int cgroup_fd)'),
@@ -140,12 +151,18 @@ function ringBufferOpener(library: LibraryHandle): Libbpf['openRingBuffer'] {
   const free: (ring: RingBufferPointer) => void = library.func(
     'void ring_buffer__free(void *ring)',
   );
-  return (mapFd) => {
-    const samples: Buffer[] = [];
+  return (mapFd, buffer) => {
+    let filled = 0;
+    let isFull = false;
     const callback = koffi.register(
       (_context: bigint | null, data: bigint, size: number | bigint): number => {
-        samples.push(copyMemory(data, Number(size)));
-        return 0;
+        const octets = Number(size);
+        copyMemoryTo(buffer, filled, data, octets);
+        filled += octets;
+        isFull = filled + octets > buffer.length;
+        // libbpf goes on until the ring is empty, which it never is when packets come faster than
+        // they are taken out. It has counted this record as consumed when it obeys.
+        return isFull ? STOP_CONSUMING : 0;
       },
       samplePointer,
     );
@@ -156,8 +173,10 @@ function ringBufferOpener(library: LibraryHandle): Libbpf['openRingBuffer'] {
     }
     return {
       take: () => {
+        filled = 0;
+        isFull = false;
         const result = consume(ring);
-        return result < 0 ? result : samples.splice(0);
+        return result < 0 && !isFull ? result : filled;
       },
       close: () => {
         free(ring);
