@@ -39,6 +39,16 @@ function attachToCgroup(object: BpfObject, cgroup: string): LinkPointer {
   }
 }
 
+/** Reads once. EAGAIN is no end: see readOrRetry in flow-cache.ts. */
+function isAtEnd(fd: number, buffer: Buffer): boolean {
+  try {
+    return readSync(fd, buffer) === 0;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return false;
+    throw error;
+  }
+}
+
 /** Drives the task_file iterator once; it fills the owners of sockets that have none. */
 function snapshotSockets(object: BpfObject): void {
   const { libbpf } = object;
@@ -51,7 +61,7 @@ function snapshotSockets(object: BpfObject): void {
     if (fd < 0) throw object.error(-fd, 'walk the open sockets');
     try {
       const nothing = Buffer.alloc(SNAPSHOT_OCTETS);
-      while (readSync(fd, nothing) > 0);
+      while (!isAtEnd(fd, nothing));
     } finally {
       closeSync(fd);
     }

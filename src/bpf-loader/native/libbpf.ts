@@ -84,7 +84,6 @@ export function loadLibbpf(path: string): Libbpf {
   const btfRawData: (btf: BtfPointer, size: number[]) => bigint | null = func(
     'void *btf__raw_data(void *btf, _Out_ uint32_t *size)',
   );
-  const setPrint = library.func('libbpf_set_print', 'void *', [koffi.pointer(printFunction)]);
   return {
     versionString: func('str libbpf_version_string()'),
     openFile: library.func('bpf_object__open_file', 'void *', ['str', koffi.pointer(openOptions)]),
@@ -131,9 +130,15 @@ export function loadLibbpf(path: string): Libbpf {
       const data = btf === null ? null : btfRawData(btf, size);
       return data === null ? Buffer.alloc(0) : copyMemory(data, size[0] ?? 0);
     },
-    onPrint: (onLine) => {
-      setPrint(koffi.register(printer(onLine), koffi.pointer(printFunction)));
-    },
+    onPrint: printSetter(library),
+  };
+}
+
+function printSetter(library: LibraryHandle): Libbpf['onPrint'] {
+  const printPointer = koffi.pointer(printFunction);
+  const setPrint = library.func('libbpf_set_print', 'void *', [printPointer]);
+  return (onLine) => {
+    setPrint(koffi.register(printer(onLine), printPointer));
   };
 }
 
@@ -153,13 +158,12 @@ function ringBufferOpener(library: LibraryHandle): Libbpf['openRingBuffer'] {
   );
   return (mapFd, buffer) => {
     let filled = 0;
-    let isFull = false;
     const callback = koffi.register(
       (_context: bigint | null, data: bigint, size: number | bigint): number => {
         const octets = Number(size);
         copyMemoryTo(buffer, filled, data, octets);
         filled += octets;
-        isFull = filled + octets > buffer.length;
+        const isFull = filled + octets > buffer.length;
         // libbpf goes on until the ring is empty, which it never is when packets come faster than
         // they are taken out. It has counted this record as consumed when it obeys.
         return isFull ? STOP_CONSUMING : 0;
@@ -174,9 +178,8 @@ function ringBufferOpener(library: LibraryHandle): Libbpf['openRingBuffer'] {
     return {
       take: () => {
         filled = 0;
-        isFull = false;
         const result = consume(ring);
-        return result < 0 && !isFull ? result : filled;
+        return result < 0 && filled === 0 ? result : filled;
       },
       close: () => {
         free(ring);
