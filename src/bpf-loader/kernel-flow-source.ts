@@ -51,10 +51,17 @@ class Resources {
     return resource;
   }
 
+  /** @throws the first error, after all of them were closed */
   close(): void {
+    const errors: unknown[] = [];
     for (let closer = this.#closers.pop(); closer !== undefined; closer = this.#closers.pop()) {
-      closer();
+      try {
+        closer();
+      } catch (error) {
+        errors.push(error);
+      }
     }
+    if (errors.length > 0) throw errors[0];
   }
 }
 
