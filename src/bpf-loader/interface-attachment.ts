@@ -37,6 +37,7 @@ const WITHOUT_LINK_LAYER = new Set([
 ]);
 
 export interface Attachment {
+  readonly interfaceIndex: number;
   readonly interfaceName: string;
   detach(): void;
 }
@@ -47,8 +48,7 @@ interface Hook {
 }
 
 /** Which programs an interface gets, or why none. */
-function hooksFor(linkType: number | undefined): readonly Hook[] | string {
-  if (linkType === undefined) return 'it is gone';
+function hooksFor(linkType: number): readonly Hook[] | string {
   // Loopback is metered on its way out only: what goes out there comes in again.
   if (linkType === LOOPBACK) return [{ direction: 'egress', program: 'flow_egress' }];
   if (linkType === ETHERNET) {
@@ -111,6 +111,17 @@ function ensureClsact(object: BpfObject, ifindex: number, where: string): () => 
 }
 
 /**
+ * Index of an interface of the calling thread's network namespace, also by an alternative name.
+ * @throws BpfError when there is none
+ */
+export function requireInterface(libc: Libc, interfaceName: string): number {
+  const index = libc.interfaceIndex(interfaceName);
+  if (index !== 0) return index;
+  const names = [...libc.interfaces().values()].join(', ');
+  throw new BpfError('ENODEV', `meter interface ${interfaceName}`, `there are: ${names}`);
+}
+
+/**
  * Attaches to one interface of the calling thread's network namespace.
  * @throws BpfError when there is no such interface or it cannot be metered
  */
@@ -120,12 +131,12 @@ export function attachInterface(
   interfaceName: string,
   mode: AttachMode,
 ): Attachment {
-  const ifindex = libc.interfaceIndex(interfaceName);
-  if (ifindex === 0) {
-    const names = [...libc.interfaces().values()].join(', ');
-    throw new BpfError('ENODEV', `meter interface ${interfaceName}`, `there are: ${names}`);
+  const ifindex = requireInterface(libc, interfaceName);
+  const linkType = libc.linkType(interfaceName);
+  if (linkType === undefined) {
+    throw new BpfError('ENODEV', `meter interface ${interfaceName}`, 'it is gone');
   }
-  const hooks = hooksFor(libc.linkType(interfaceName));
+  const hooks = hooksFor(linkType);
   if (typeof hooks === 'string') {
     throw new BpfError('EPFNOSUPPORT', `meter interface ${interfaceName}`, hooks);
   }
@@ -141,7 +152,7 @@ export function attachInterface(
     detach();
     throw error;
   }
-  return { interfaceName, detach };
+  return { interfaceIndex: ifindex, interfaceName, detach };
 }
 
 /** TCX if the kernel takes a link on the loopback interface's egress, else clsact. */

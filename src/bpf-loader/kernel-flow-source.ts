@@ -6,15 +6,16 @@ import { openFlowCache } from './flow-cache.js';
 import {
   attachInterface,
   probeAttachMode,
+  requireInterface,
   type AttachMode,
   type Attachment,
 } from './interface-attachment.js';
-import { loadLibc } from './native/libc.js';
+import { loadLibc, type Libc } from './native/libc.js';
 import { openNetworkNamespace } from './network-namespace.js';
 import { attachSocketHooks } from './socket-hooks.js';
 
 export interface KernelFlowSourceOptions {
-  /** Interface names, or 'any': all of them, also those that appear later. */
+  /** Interface names, or 'any': all of them. Either way also those that appear later. */
   readonly interfaces: readonly string[] | 'any';
   /** Name (under /run/netns) or path of the network namespace to meter in. */
   readonly netns?: string;
@@ -33,7 +34,7 @@ export interface KernelFlowSourceOptions {
 export interface KernelFlowSource extends FlowSource {
   /** Names of the interfaces metered now. */
   readonly interfaces: () => readonly string[];
-  /** With 'any': attaches to interfaces that appeared, forgets those that went. Cheap; call it often. */
+  /** Attaches to interfaces that appeared, forgets those that went. Cheap; call it often. */
   readonly rescanInterfaces: () => void;
 }
 
@@ -106,15 +107,17 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
       options.attach === undefined || options.attach === 'auto'
         ? probeAttachMode(object, libc)
         : options.attach;
-    attachments.attachFirst(mode, libc.interfaces());
+    if (options.interfaces !== 'any') {
+      for (const name of options.interfaces) requireInterface(libc, name);
+    }
+    attachments.attachFirst(mode, wantedInterfaces(options.interfaces, libc));
   });
 
   return {
     interfaces: () => attachments.names(),
     rescanInterfaces: () => {
-      if (options.interfaces !== 'any') return;
       namespace.run(() => {
-        attachments.follow(libc.interfaces());
+        attachments.follow(wantedInterfaces(options.interfaces, libc));
       });
     },
     stop: () => {
@@ -130,13 +133,27 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
   };
 }
 
+/** Those that are there, index to name. One that is named twice, by an alternative name, is one. */
+function wantedInterfaces(
+  wanted: KernelFlowSourceOptions['interfaces'],
+  libc: Libc,
+): Map<number, string> {
+  if (wanted === 'any') return libc.interfaces();
+  const found = new Map<number, string>();
+  for (const name of wanted) {
+    const index = libc.interfaceIndex(name);
+    if (index !== 0 && !found.has(index)) found.set(index, name);
+  }
+  return found;
+}
+
 /** Which interfaces are metered, by index: a name can move to another interface. */
 class InterfaceAttachments {
   readonly #options: KernelFlowSourceOptions;
   readonly #attach: (name: string, mode: AttachMode) => Attachment;
   readonly #attached = new Map<number, Attachment>();
-  /** Interfaces that cannot be metered; said once. */
-  readonly #refused = new Set<number>();
+  /** Interfaces that could not be attached to, which is said once; and whether to try again. */
+  readonly #refused = new Map<number, 'for good' | 'for now'>();
   #mode: AttachMode = 'tcx';
   #stopped = false;
 
@@ -162,10 +179,7 @@ class InterfaceAttachments {
       }
       return;
     }
-    const indexes = new Map([...present].map(([index, name]) => [name, index]));
-    for (const name of new Set(this.#options.interfaces)) {
-      this.#attached.set(indexes.get(name) ?? 0, this.#attach(name, mode));
-    }
+    for (const name of present.values()) this.#add(this.#attach(name, mode));
   }
 
   /** Makes the attachments match the interfaces that are there. */
@@ -177,7 +191,7 @@ class InterfaceAttachments {
       this.#attached.delete(index);
       this.#options.onNotice(`interface ${attachment.interfaceName} is gone`);
     }
-    for (const index of this.#refused) if (!present.has(index)) this.#refused.delete(index);
+    for (const index of this.#refused.keys()) if (!present.has(index)) this.#refused.delete(index);
     for (const name of this.#attachNew(present)) {
       this.#options.onNotice(`interface ${name} appeared and is metered`);
     }
@@ -187,17 +201,24 @@ class InterfaceAttachments {
   #attachNew(present: ReadonlyMap<number, string>): string[] {
     const names: string[] = [];
     for (const [index, name] of present) {
-      if (this.#attached.has(index) || this.#refused.has(index)) continue;
+      if (this.#attached.has(index) || this.#refused.get(index) === 'for good') continue;
       try {
-        this.#attached.set(index, this.#attach(name, this.#mode));
+        this.#add(this.#attach(name, this.#mode));
+        this.#refused.delete(index);
         names.push(name);
       } catch (error) {
         if (!(error instanceof BpfError)) throw error;
-        this.#refused.add(index);
-        this.#options.onNotice(`interface ${name} is not metered: ${error.message}`);
+        const isNew = !this.#refused.has(index);
+        // Only its link layer will never change.
+        this.#refused.set(index, error.code === 'EPFNOSUPPORT' ? 'for good' : 'for now');
+        if (isNew) this.#options.onNotice(`interface ${name} is not metered: ${error.message}`);
       }
     }
     return names;
+  }
+
+  #add(attachment: Attachment): void {
+    this.#attached.set(attachment.interfaceIndex, attachment);
   }
 
   detachAll(): void {

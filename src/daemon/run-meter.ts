@@ -58,7 +58,9 @@ export async function runMeter(
     sweepIntervalMs: sweepIntervalMs(config),
     signal: hooks.signal,
     onNotice: hooks.onNotice,
-    ...(config.interfaces === 'any' && { rescanInterfaces: () => source.rescanInterfaces() }),
+    rescanInterfaces: () => {
+      source.rescanInterfaces();
+    },
   });
   hooks.onMetering(source.interfaces());
   return session;
