@@ -4,6 +4,7 @@
 import { closeSync } from 'node:fs';
 import type { BpfObject } from './bpf-object.js';
 import { BpfError } from './bpf-error.js';
+import { lockInterface } from './interface-lock.js';
 import type { Libc } from './native/libc.js';
 import { tcFilterArgument, tcHookArgument, type TcHook } from './native/libbpf-arguments.js';
 import { constants } from 'node:os';
@@ -145,7 +146,10 @@ export function attachInterface(
     for (let step = undo.pop(); step !== undefined; step = undo.pop()) step();
   };
   try {
-    if (mode === 'clsact') undo.push(ensureClsact(object, ifindex, interfaceName));
+    if (mode === 'clsact') {
+      undo.push(lockInterface(libc, ifindex, interfaceName));
+      undo.push(ensureClsact(object, ifindex, interfaceName));
+    }
     const attach = mode === 'tcx' ? attachTcx : attachClsact;
     for (const hook of hooks) undo.push(attach(object, ifindex, hook, interfaceName));
   } catch (error) {

@@ -4,7 +4,7 @@ import { runGenerator, startGenerator } from '../support/generators.js';
 import { startSession, sumFlows } from '../support/metering-session.js';
 import { bringUp, createNamespacePair, listFilters } from '../support/network-namespace.js';
 import { freeUdpPort } from '../support/nfcapd.js';
-import { startExport } from '../support/procflow.js';
+import { runProcflow, startExport, startProcflow } from '../support/procflow.js';
 import { missingRequirement } from '../support/requirements.js';
 import { createCgroup } from '../support/test-cgroup.js';
 
@@ -81,4 +81,31 @@ t.test('a start replaces the filters that a killed procflow left', { skip }, asy
   const flow = sumFlows(decoded, ({ destinationPort }) => destinationPort === ready.port);
   t.match(flow, { flows: 1, packets: PACKETS }, 'and each packet is counted once');
   t.equal(listFilters(pair.a), '', 'nothing is left after a clean stop');
+});
+
+t.test('with clsact a second procflow leaves the first one its interface', { skip }, async (t) => {
+  const session = await startSession(t, { version: 10, options: ['--attach', 'clsact'] });
+  const { a, b, pair, cgroup } = session;
+  const place = ['--netns', pair.a.name, '--cgroup', cgroup, '--attach', 'clsact'];
+  const second = await runProcflow(t, ['live', '-i', pair.a.interfaceName, ...place]);
+  t.equal(second.end.code, 1);
+  t.match(second.err, /^procflow: meter interface veth0: EBUSY \(another procflow meters it/);
+
+  const waiting = startProcflow(t, ['live', '-i', 'any', ...place]);
+  await waiting.line('err', /veth0 is not metered: meter interface veth0: EBUSY/);
+  await waiting.line('err', /^procflow: metering lo;/);
+
+  const server = startGenerator(t, b, 'udp-server', '--count', PACKETS);
+  const ready = await server.report('ready');
+  const to = ['--to', pair.b.ipv4, '--port', Number(ready.port), '--count', PACKETS];
+  await runGenerator(t, a, 'udp-client', ...to);
+  await server.success();
+  const { decoded } = await session.finish();
+  const flow = sumFlows(decoded, ({ destinationPort }) => destinationPort === ready.port);
+  t.match(flow, { flows: 1, packets: PACKETS }, 'which meters on');
+
+  await waiting.line('err', /veth0 appeared and is metered/);
+  t.equal(waiting.err.filter((line) => line.includes('EBUSY')).length, 1, 'said once');
+  await waiting.stop();
+  t.equal(listFilters(pair.a), '', 'nothing is left');
 });

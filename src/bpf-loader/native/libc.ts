@@ -15,8 +15,8 @@ export interface Libc {
   readonly enterNetworkNamespace: (fd: number) => number;
   /** Index of an interface in the thread's network namespace, 0 when there is none. */
   readonly interfaceIndex: (name: string) => number;
-  /** The interface of that index, or undefined. */
-  readonly interfaceName: (index: number) => string | undefined;
+  /** Takes the exclusive lock of an open file without waiting for it; 0 or -1. */
+  readonly lockFile: (fd: number) => number;
   /** ARPHRD_ number of the interface's link layer, or undefined when it is gone. */
   readonly linkType: (name: string) => number | undefined;
   /** All interfaces of the thread's network namespace: index to name. */
@@ -25,6 +25,7 @@ export interface Libc {
 
 export const CLOCK_REALTIME = 0;
 export const CLOCK_BOOTTIME = 7;
+const LOCK_EX_NB = 2 | 4;
 const CLONE_NEWNET = 0x40000000;
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
@@ -40,9 +41,6 @@ export function loadLibc(): Libc {
     .func('clock_gettime', 'int', ['int', koffi.out(koffi.pointer(timespec))]);
   const setns: (fd: number, type: number) => number = libc('int setns(int fd, int type)');
   const nameToIndex: (name: string) => number = libc('uint32_t if_nametoindex(str name)');
-  const indexToName: (index: number, name: Buffer) => bigint | null = libc(
-    'void *if_indextoname(uint32_t index, void *name)',
-  );
   const nameIndex: () => bigint | null = libc('void *if_nameindex()');
   const freeNameIndex: (list: bigint) => void = libc('void if_freenameindex(void *list)');
   const socket: (family: number, type: number, protocol: number) => number = libc(
@@ -51,6 +49,7 @@ export function loadLibc(): Libc {
   const ioctl: (fd: number, request: number, argument: Buffer) => number = libc(
     'int ioctl(int fd, unsigned long request, void *argument)',
   );
+  const flock: (fd: number, operation: number) => number = libc('int flock(int fd, int operation)');
   const close: (fd: number) => number = libc('int close(int fd)');
   const stringLength: (text: bigint) => number | bigint = libc('size_t strlen(void *text)');
 
@@ -62,11 +61,7 @@ export function loadLibc(): Libc {
     },
     enterNetworkNamespace: (fd) => setns(fd, CLONE_NEWNET),
     interfaceIndex: nameToIndex,
-    interfaceName: (index) => {
-      const name = Buffer.alloc(IF_NAME_OCTETS);
-      if (indexToName(index, name) === null) return undefined;
-      return name.toString('utf8', 0, name.indexOf(0));
-    },
+    lockFile: (fd) => flock(fd, LOCK_EX_NB),
     linkType: (name) => {
       const request = Buffer.alloc(IFREQ_OCTETS);
       request.write(name, 0, IF_NAME_OCTETS - 1, 'utf8');
