@@ -52,7 +52,7 @@ function cacheLines({ counters }: MeterSummary): string[] {
 /** How many, and of what. */
 type Loss = readonly [count: number, what: string];
 
-function meterLosses({ counters, errors, leftFlowsBehind }: MeterSummary): Loss[] {
+function meterLosses({ counters, errors, flowsLeftBehind }: MeterSummary): Loss[] {
   return [
     [counters?.LOST_PACKETS ?? 0, 'packets that were not metered: cache and ring buffer were full'],
     [counters?.OWNERS_NOT_STORED ?? 0, 'sockets without an owner: no memory for it'],
@@ -60,7 +60,7 @@ function meterLosses({ counters, errors, leftFlowsBehind }: MeterSummary): Loss[
     [errors.rescans, 'looks for new interfaces that failed'],
     [errors.recordsNotWritten, 'records that could not be written'],
     [counters === undefined ? 1 : 0, "failure to read the kernel's counters"],
-    [leftFlowsBehind ? 1 : 0, 'last sweep that did not empty the cache: some flows are lost'],
+    [flowsLeftBehind, 'flows that were still in the cache at the end'],
   ];
 }
 

@@ -39,8 +39,8 @@ export interface MeterSummary {
   /** What the kernel counted; undefined when it could not be asked at the end. */
   readonly counters: MeterCounters | undefined;
   readonly errors: SessionErrors;
-  /** The cache still gave flows after the last pass: more traffic than could be taken out. */
-  readonly leftFlowsBehind: boolean;
+  /** Flows that the last passes could not take out of the cache: they are lost. */
+  readonly flowsLeftBehind: number;
 }
 
 export interface SessionErrors {
@@ -54,6 +54,8 @@ export interface SessionErrors {
 const RESCAN_INTERVAL_MS = 200;
 /** On a busy host new flows keep coming while the last ones are taken out. */
 const MAX_FINAL_PASSES = 8;
+/** For a writer that is still at work on a flow. */
+const FINAL_PAUSE_MS = 10;
 /** So many failures in a row are no passing trouble: nothing is metered any more. */
 const MAX_FAILED_SWEEPS = 10;
 const NOTICE_INTERVAL_MS = 60_000;
@@ -86,7 +88,6 @@ class MeterSession {
   #packets = 0;
   #octets = 0;
   #failedSweepsInARow = 0;
-  #leftFlowsBehind = false;
 
   constructor(options: MeterSessionOptions) {
     this.#options = options;
@@ -117,7 +118,10 @@ class MeterSession {
     }
   }
 
-  /** Every flow leaves the cache, with "forced end", until a pass finds none. */
+  /**
+   * Every flow leaves the cache, with "forced end", until a pass finds none. A flow on which a writer
+   * is still at work is passed over: the kernel's counters tell whether one is left.
+   */
   async sweepOut(): Promise<void> {
     try {
       this.#options.source.stop();
@@ -125,9 +129,10 @@ class MeterSession {
       this.#notice('stop metering', error);
     }
     for (let pass = 0; pass < MAX_FINAL_PASSES; pass++) {
-      if ((await this.#sweepOrCount('all')) === 0) return;
+      if ((await this.#sweepOrCount('all')) !== 0) continue;
+      if (flowsInCache(this.#counters()) === 0) return;
+      await sleep(FINAL_PAUSE_MS);
     }
-    this.#leftFlowsBehind = true;
   }
 
   summary(): MeterSummary {
@@ -136,15 +141,16 @@ class MeterSession {
       const count = this.#endReasons.get(value);
       if (count !== undefined) endReasons[name as EndReasonName] = count;
     }
+    const counters = this.#counters();
     return {
       durationMs: this.#nowMs() - this.#startMs,
       records: this.#records,
       packets: this.#packets,
       octets: this.#octets,
       endReasons,
-      counters: this.#counters(),
+      counters,
       errors: { ...this.#errors },
-      leftFlowsBehind: this.#leftFlowsBehind,
+      flowsLeftBehind: flowsInCache(counters),
     };
   }
 
@@ -236,6 +242,11 @@ class MeterSession {
     this.#noticedMs.set(line, now);
     this.#options.onNotice(line);
   }
+}
+
+/** 0 where the kernel could not be asked, which is a notice and a line of the summary by itself. */
+function flowsInCache(counters: MeterCounters | undefined): number {
+  return counters === undefined ? 0 : counters.FLOWS_CREATED - counters.FLOWS_DELETED;
 }
 
 async function waitOrAbort(ms: number, signal: AbortSignal): Promise<void> {

@@ -33,6 +33,8 @@ export class FakeSource implements FlowSource {
   readonly log: string[];
   /** What the next sweeps give; a string is an error to throw. */
   readonly sweeps: (readonly FlowRecordBatch[] | string)[];
+  /** What the counters say of flows that were created and not deleted. */
+  flowsInCache = 0;
   /** Called before each batch is given. */
   beforeBatch: () => void = () => undefined;
 
@@ -53,7 +55,13 @@ export class FakeSource implements FlowSource {
 
   counters(): MeterCounters {
     const counters = Object.fromEntries(Object.keys(METER_COUNTER).map((name) => [name, 0]));
-    return { ...(counters as MeterCounters), METERED_PACKETS: 23 };
+    const FLOWS_CREATED = 5 + this.flowsInCache;
+    return {
+      ...(counters as MeterCounters),
+      METERED_PACKETS: 23,
+      FLOWS_CREATED,
+      FLOWS_DELETED: 5,
+    };
   }
 
   stop(): void {

@@ -49,7 +49,7 @@ t.test('sweeps, flushes after each sweep, and takes the rest out at the end', as
   t.match(summary, { records: 5, packets: 13, octets: 4_294_967_896, durationMs: 1500 });
   t.same(summary.endReasons, { FLOW_END_IDLE_TIMEOUT: 4, FLOW_END_FORCED: 1 });
   t.equal(summary.counters?.METERED_PACKETS, 23);
-  t.equal(summary.leftFlowsBehind, false);
+  t.equal(summary.flowsLeftBehind, 0);
   t.same(summary.errors, { sweeps: 0, rescans: 0, sinks: 0, recordsNotWritten: 0 });
 });
 
@@ -82,10 +82,29 @@ t.test('an abort in the middle of a sweep loses none of its batches', async (t) 
 
 t.test('the last sweeps are bounded on a host that never falls silent', async (t) => {
   const source = new FakeSource(Array.from({ length: 100 }, () => [ONE]));
+  source.flowsInCache = 3;
   const { options } = prepare(source, [], 0);
   const summary = await runMeterSession(options);
-  t.equal(summary.leftFlowsBehind, true);
+  t.equal(summary.flowsLeftBehind, 3);
   t.equal(summary.records, 8);
+});
+
+t.test('a flow that a pass could not take yet is waited for', async (t) => {
+  const source = new FakeSource([[ONE], [], [], [ONE]]);
+  source.flowsInCache = 2;
+  source.beforeBatch = () => {
+    source.flowsInCache--;
+  };
+  const { options } = prepare(source, [], 0);
+  t.match(await runMeterSession(options), { records: 2, flowsLeftBehind: 0 });
+});
+
+t.test('a flow that no pass can take is said to be left', async (t) => {
+  const source = new FakeSource([[ONE]]);
+  source.flowsInCache = 1;
+  const { options } = prepare(source, [], 0);
+  t.match(await runMeterSession(options), { records: 1, flowsLeftBehind: 1 });
+  t.equal(source.log.filter((line) => line === 'sweep all').length, 8);
 });
 
 t.test('a slow sweep does not delay the next ones', async (t) => {
