@@ -39,6 +39,26 @@ function attachToCgroup(object: BpfObject, cgroup: string): LinkPointer {
   }
 }
 
+/** Nobody asked for this cgroup, so that metering does not fail with it. */
+function attachToRoot(
+  object: BpfObject,
+  onNotice: (line: string) => void,
+): LinkPointer | undefined {
+  const consequence = 'a socket has an owner only from its first use on';
+  const directory = findCgroup2Mount(readFileSync('/proc/self/mountinfo', 'utf8'));
+  if (directory === undefined) {
+    onNotice(`cgroup v2 is not mounted; ${consequence}`);
+    return undefined;
+  }
+  try {
+    return attachToCgroup(object, directory);
+  } catch (error) {
+    if (!(error instanceof BpfError)) throw error;
+    onNotice(`${error.message}; ${consequence}`);
+    return undefined;
+  }
+}
+
 /** Reads once. EAGAIN is no end: see readOrRetry in flow-cache.ts. */
 function isAtEnd(fd: number, buffer: Buffer): boolean {
   try {
@@ -97,12 +117,9 @@ export function attachSocketHooks(
       }
       links.push(object.link(object.libbpf.attach(object.program(name)), `attach ${name}`));
     }
-    const directory = cgroup ?? findCgroup2Mount(readFileSync('/proc/self/mountinfo', 'utf8'));
-    if (directory === undefined) {
-      onNotice('cgroup v2 is not mounted; a socket has an owner only from its first use on');
-    } else {
-      links.push(attachToCgroup(object, directory));
-    }
+    const link =
+      cgroup === undefined ? attachToRoot(object, onNotice) : attachToCgroup(object, cgroup);
+    if (link !== undefined) links.push(link);
     snapshotSockets(object);
     return { close };
   } catch (error) {

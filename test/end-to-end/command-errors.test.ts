@@ -6,7 +6,7 @@ import { createNamespace } from '../support/network-namespace.js';
 import { PROCFLOW, runProcflow } from '../support/procflow.js';
 import { startProgram, type Teardown } from '../support/program.js';
 import { missingRequirement } from '../support/requirements.js';
-import { createCgroup } from '../support/test-cgroup.js';
+import { cgroup2Mount, createCgroup } from '../support/test-cgroup.js';
 
 const skip = missingRequirement();
 
@@ -130,3 +130,16 @@ for (const { name, bounding, pattern } of WITHOUT_CAPABILITIES) {
     expectOneClearLine(t, outcome, pattern);
   });
 }
+
+// In a mount namespace of its own something else lies over the cgroups: to attach there is refused.
+t.test('a cgroup that nobody asked for may refuse', { skip }, async (t) => {
+  const hide = 'mount -t tmpfs none "$1" && shift && exec "$@"';
+  const hidden = ['-m', 'sh', '-c', hide, 'sh', cgroup2Mount() ?? ''];
+  const { name } = createNamespace(t);
+  const live = [...PROCFLOW, 'live', '-i', 'lo', '--netns', name];
+  const program = startProgram(t, 'unshare', [...hidden, ...live]);
+  await program.line('err', /^procflow: metering lo/);
+  const notice = /^procflow: attach socket_created to cgroup .*; a socket has an owner only from/;
+  t.match(program.err[0], notice, 'which is a notice');
+  t.match(await program.stop(), { code: 0 });
+});
