@@ -2,7 +2,7 @@
 // programs. It is what proves that kernel and user space mean the same offsets.
 // Format: Documentation/bpf/btf.rst of the Linux kernel.
 
-export interface BtfField {
+interface BtfField {
   readonly offset: number;
   readonly size: number;
 }
@@ -12,7 +12,7 @@ export interface BtfStruct {
   readonly fields: Readonly<Record<string, BtfField>>;
 }
 
-export interface BtfTypes {
+interface BtfTypes {
   readonly structs: ReadonlyMap<string, BtfStruct>;
   readonly enums: ReadonlyMap<string, Readonly<Record<string, number>>>;
 }

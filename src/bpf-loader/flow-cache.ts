@@ -36,7 +36,7 @@ export interface ExpiryTimeouts {
   readonly endedTimeoutMs: number;
 }
 
-export interface FlowCache {
+interface FlowCache {
   readonly sweep: (scope: SweepScope) => AsyncIterable<FlowRecordBatch>;
   readonly counters: () => MeterCounters;
   readonly close: () => void;

@@ -14,7 +14,7 @@ import { loadLibc, type Libc } from './native/libc.js';
 import { openNetworkNamespace } from './network-namespace.js';
 import { attachSocketHooks } from './socket-hooks.js';
 
-export interface KernelFlowSourceOptions {
+interface KernelFlowSourceOptions {
   /** Interface names, or 'any': all of them. Either way also those that appear later. */
   readonly interfaces: readonly string[] | 'any';
   /** Name (under /run/netns) or path of the network namespace to meter in. */

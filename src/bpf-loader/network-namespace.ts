@@ -9,7 +9,7 @@ import { getSystemErrorName } from 'node:util';
 const NAMED_NAMESPACES = '/run/netns';
 const OWN_NAMESPACE = '/proc/thread-self/ns/net';
 
-export interface NetworkNamespace {
+interface NetworkNamespace {
   /** Runs `body` inside. It must not be asynchronous: the thread comes back when it returns. */
   readonly run: <Result>(body: () => Result) => Result;
   readonly close: () => void;

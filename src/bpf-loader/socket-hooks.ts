@@ -5,7 +5,7 @@ import type { BpfObject } from './bpf-object.js';
 import { BpfError } from './bpf-error.js';
 import type { LinkPointer } from './native/libbpf.js';
 
-export interface SocketHooks {
+interface SocketHooks {
   readonly close: () => void;
 }
 

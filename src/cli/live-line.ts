@@ -11,7 +11,7 @@ import type { ProcessDirectory } from '../flow/process-directory.js';
 import { displayWidth, padEnd, padStart, printable } from './printable.js';
 import type { Paint } from './terminal-style.js';
 
-export const LIVE_COLUMNS = [
+const LIVE_COLUMNS = [
   { name: 'time', title: 'TIME', width: 12, maxWidth: 12, align: 'left' },
   { name: 'process', title: 'PROCESS', width: 28, maxWidth: 52, align: 'left' },
   { name: 'user', title: 'USER', width: 9, maxWidth: 32, align: 'left' },
@@ -22,7 +22,7 @@ export const LIVE_COLUMNS = [
   { name: 'duration', title: 'DURATION', width: 9, maxWidth: 12, align: 'right' },
 ] as const;
 
-export type LiveRow = Readonly<Record<(typeof LIVE_COLUMNS)[number]['name'], string>>;
+type LiveRow = Readonly<Record<(typeof LIVE_COLUMNS)[number]['name'], string>>;
 
 /** Protocol numbers as IANA names them; those that people meet. */
 const PROTOCOLS: Readonly<Record<number, string>> = {

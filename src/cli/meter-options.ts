@@ -8,7 +8,7 @@ export interface MeterOptionValues extends Omit<MeterSettings, 'interface'> {
   readonly debug?: boolean;
 }
 
-export interface MeterDefaults {
+interface MeterDefaults {
   readonly activeTimeout: string;
   readonly idleTimeout: string;
 }
@@ -32,7 +32,7 @@ export function addTimingOptions(command: Command, defaults: MeterDefaults): Com
 
 export function addMeterOptions(command: Command): Command {
   const ways = `how to attach to interfaces: ${ATTACH_MODES.join(', ')}`;
-  const flows = 'flows kept at a time; more are reported at once';
+  const flows = 'flows kept at a time, of IPv4 and of IPv6 each; more are reported at once';
   return command
     .option('--netns <name|path>', 'meter in this network namespace (default: the current one)')
     .addOption(withDefault('--max-flows <number>', flows, DEFAULT_MAX_FLOWS))

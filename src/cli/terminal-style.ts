@@ -1,7 +1,7 @@
 // Colours, where they are wanted.
 
 const SGR = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
-export type Style = keyof typeof SGR;
+type Style = keyof typeof SGR;
 export type Paint = (style: Style, text: string) => string;
 
 export interface OutputKind {

@@ -3,7 +3,7 @@ import { probeKernelFeatures, type KernelFeature } from '../bpf-loader/kernel-fe
 
 export type { KernelFeature };
 
-export interface KernelCheck {
+interface KernelCheck {
   readonly features: readonly KernelFeature[];
   /** Everything that is required was found. */
   readonly canRun: boolean;

@@ -3,7 +3,7 @@ import { BpfError } from '../bpf-loader/bpf-error.js';
 import { ExportError } from '../exporter/export-error.js';
 import { ConfigError } from './config-error.js';
 
-export interface ErrorDescription {
+interface ErrorDescription {
   /** Without the program's name and without a newline. */
   readonly line: string;
   /** The settings are wrong, rather than something that happened while running. */

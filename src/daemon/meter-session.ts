@@ -27,7 +27,7 @@ export interface MeterSessionOptions {
   readonly nowMs?: () => number;
 }
 
-export type EndReasonName = keyof typeof FLOW_END_REASON;
+type EndReasonName = keyof typeof FLOW_END_REASON;
 
 export interface MeterSummary {
   readonly durationMs: number;
@@ -43,7 +43,7 @@ export interface MeterSummary {
   readonly flowsLeftBehind: number;
 }
 
-export interface SessionErrors {
+interface SessionErrors {
   readonly sweeps: number;
   readonly rescans: number;
   readonly sinks: number;

@@ -9,7 +9,7 @@ import { UserNames } from '../process/user-names.js';
 import type { ExportConfig, MeterConfig } from './meter-config.js';
 import { runMeterSession, type MeterSummary } from './meter-session.js';
 
-export interface MeterHooks {
+interface MeterHooks {
   /** Ends the session in good order. */
   readonly signal: AbortSignal;
   /** Packets are being metered from now on, on these interfaces. */
@@ -86,7 +86,7 @@ export async function runExporter(
   return { ...summary, exported: exporter.statistics() };
 }
 
-/** Often enough that a timeout is at most a quarter late, and no less than once a second. */
+/** Four times in the shorter timeout, but within bounds: each sweep walks the whole cache. */
 export function sweepIntervalMs(
   config: Pick<MeterConfig, 'activeTimeoutMs' | 'idleTimeoutMs'>,
 ): number {

@@ -1,7 +1,7 @@
 // The one error class of the exporter. Its message says what was tried, on what, why it failed
 // and what to do about it.
 
-export type ExportErrorCode =
+type ExportErrorCode =
   /** An option is out of its range, or options contradict each other. */
   | 'bad-option'
   /** The collector's or the source's name has no address. */

@@ -6,7 +6,7 @@ export interface Pacer {
   take(): number;
 }
 
-export interface PacerOptions {
+interface PacerOptions {
   readonly messagesPerSecond: number;
   /** Messages in a row after a pause. */
   readonly burstMessages: number;

@@ -54,7 +54,7 @@ const NO_USER = WORD - 1;
 /** "More fragments" of fragmentFlags: not the last packet's bit, but that there was a fragment. */
 const MORE_FRAGMENTS = 0x20;
 /** The longest name in a field of variable length; one octet then holds the length. */
-export const MAX_STRING_OCTETS = 64;
+const MAX_STRING_OCTETS = 64;
 
 /**
  * Writes one data record and returns where it ends. `out` must have room for maxRecordOctets

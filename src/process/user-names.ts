@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import type { ProcessDirectory } from '../flow/process-directory.js';
 
-export interface UserNamesOptions {
+interface UserNamesOptions {
   readonly path?: string;
   /** Milliseconds of any clock that does not step. */
   readonly nowMs?: () => number;

@@ -43,7 +43,7 @@ export type FieldEncoding =
 /** `local`: the process on this host; the sending one where both are (loopback). */
 export type ProcessSide = FlowSide | 'local';
 
-export interface FlowField {
+interface FlowField {
   readonly element: ElementName;
   readonly encoding: FieldEncoding;
   /** Length in an IPFIX template: octets, VARIABLE_LENGTH or ABSENT. */

@@ -26,10 +26,7 @@ export interface Template {
 }
 
 /** From 256 on (RFC 7011 §3.4.1); the same in both formats. */
-export const TEMPLATE_IDS = { ipv4: 256, ipv6: 257 } as const satisfies Record<
-  AddressFamily,
-  number
->;
+const TEMPLATE_IDS = { ipv4: 256, ipv6: 257 } as const satisfies Record<AddressFamily, number>;
 
 const NTOP_ENTERPRISE = 35632;
 /** Where ntop's elements begin in the one number space that v9 has. */

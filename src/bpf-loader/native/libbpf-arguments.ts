@@ -57,7 +57,7 @@ export interface TcHook {
   /** 1 ingress, 2 egress, 3 both. */
   readonly attachPoint: number;
 }
-export interface TcFilter {
+interface TcFilter {
   readonly programFd: number;
   readonly flags: number;
   readonly handle: number;
@@ -109,7 +109,7 @@ export function iteratorArgument(linkInfo: Buffer): object {
   };
 }
 
-export interface TestRun {
+interface TestRun {
   readonly packet: Buffer;
   /** struct __sk_buff; only some of its fields may be set. */
   readonly context: Buffer;

@@ -21,7 +21,7 @@ type BtfPointer = Pointer<'btf'>;
 const printFunction = koffi.proto('int libbpf_print_fn(int level, void *format, void *arguments)');
 const sampleFunction = koffi.proto('int ring_sample_fn(void *context, void *data, size_t size)');
 
-export interface RingBuffer {
+interface RingBuffer {
   /**
    * Moves records to the beginning of the buffer until that is full or the ring is empty.
    * @returns octets of them, or a negative errno
