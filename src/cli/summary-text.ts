@@ -1,10 +1,20 @@
 // What a session says of itself when it begins and ends. Numbers are written plainly, so that a script can
 // read them.
 import type { MeterSummary } from '../daemon/meter-session.js';
+import type { MeterCounter } from '../flow/flow-source.js';
 import type { ExportStatistics, ExportSummary } from '../daemon/run-meter.js';
 
 /** A host full of containers has more interfaces than a line holds. */
 const MAX_INTERFACES = 8;
+
+/** Counters that `live` shows too, when they are not zero. */
+const SIGNS_OF_TROUBLE: ReadonlySet<string> = new Set<MeterCounter>([
+  'MALFORMED_PACKETS',
+  'FRAGMENTS_UNMATCHED',
+  'LOST_PACKETS',
+  'LOST_OCTETS',
+  'OWNERS_NOT_STORED',
+]);
 
 export function interfaceText(names: readonly string[]): string {
   if (names.length === 0) return 'no interface yet';
@@ -26,7 +36,12 @@ export function exportSummaryLines(summary: ExportSummary): string[] {
 }
 
 export function liveSummaryLines(summary: MeterSummary): string[] {
-  return [...meterLines(summary), ...cacheLines(summary), ...lossLines(meterLosses(summary))];
+  return [
+    ...meterLines(summary),
+    ...cacheLines(summary),
+    ...lossLines(meterLosses(summary)),
+    ...counterLines(summary, (name, value) => value > 0 && SIGNS_OF_TROUBLE.has(name)),
+  ];
 }
 
 function meterLines(summary: MeterSummary): string[] {
@@ -58,6 +73,7 @@ function meterLosses({ counters, errors, flowsLeftBehind }: MeterSummary): Loss[
     [counters?.OWNERS_NOT_STORED ?? 0, 'sockets without an owner: no memory for it'],
     [errors.sweeps, 'sweeps that failed'],
     [errors.rescans, 'looks for new interfaces that failed'],
+    [errors.sinks, 'writes and flushes of records that failed'],
     [errors.recordsNotWritten, 'records that could not be written'],
     [counters === undefined ? 1 : 0, "failure to read the kernel's counters"],
     [flowsLeftBehind, 'flows that were still in the cache at the end'],
@@ -82,8 +98,11 @@ function lossLines(losses: readonly Loss[]): string[] {
   return real.map(([count, what]) => `LOSS: ${count} ${what}`);
 }
 
-function counterLines({ counters }: MeterSummary): string[] {
-  const entries = Object.entries(counters ?? {}).filter(([name]) => name !== 'METER_COUNTERS');
+function counterLines(
+  { counters }: MeterSummary,
+  isShown: (name: string, value: number) => boolean = (name) => name !== 'METER_COUNTERS',
+): string[] {
+  const entries = Object.entries(counters ?? {}).filter((entry) => isShown(...entry));
   const width = Math.max(0, ...entries.map(([name]) => name.length));
   return entries.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`);
 }
