@@ -1,11 +1,31 @@
 // CLOCK_BOOTTIME, which Node does not offer, and its distance to the time of day.
 import type { KernelClock } from '../flow/clock.js';
-import { CLOCK_BOOTTIME, CLOCK_REALTIME, loadLibc } from './native/libc.js';
+import { CLOCK_BOOTTIME, CLOCK_REALTIME, loadLibc, type Libc } from './native/libc.js';
 
-export function openKernelClock(): KernelClock {
-  const { clockNs } = loadLibc();
+/** Two clocks cannot be read at once: in between, the process may lose its processor. */
+const MAX_APART_NS = 100_000n;
+const ATTEMPTS = 5;
+
+export function openKernelClock({ clockNs }: Pick<Libc, 'clockNs'> = loadLibc()): KernelClock {
   return {
     bootNs: () => clockNs(CLOCK_BOOTTIME),
-    bootEpochMs: () => Number(clockNs(CLOCK_REALTIME) - clockNs(CLOCK_BOOTTIME)) / 1e6,
+    bootEpochMs: () => bootEpochMs(clockNs),
   };
+}
+
+/** The time of day is read between two readings of the other clock, and belongs to their middle. */
+function bootEpochMs(clockNs: Libc['clockNs']): number {
+  let closestNs: bigint | undefined;
+  let epochNs = 0n;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const beforeNs = clockNs(CLOCK_BOOTTIME);
+    const realNs = clockNs(CLOCK_REALTIME);
+    const apartNs = clockNs(CLOCK_BOOTTIME) - beforeNs;
+    if (closestNs === undefined || apartNs < closestNs) {
+      closestNs = apartNs;
+      epochNs = realNs - (beforeNs + apartNs / 2n);
+    }
+    if (apartNs <= MAX_APART_NS) break;
+  }
+  return Number(epochNs) / 1e6;
 }

@@ -1,0 +1,47 @@
+import t from 'tap';
+import { openKernelClock } from '../../src/bpf-loader/kernel-clock.js';
+
+const CLOCK_REALTIME = 0;
+const BOOT_EPOCH_NS = 1_700_000_000_000_000_000n;
+
+/** Clocks that take so long, in nanoseconds, to each reading in turn; then nothing. */
+function fakeClocks(steps: readonly bigint[]) {
+  const left = [...steps];
+  let bootNs = 5_000_000_000n;
+  let readings = 0;
+  return {
+    readings: () => readings,
+    clockNs: (clock: number): bigint => {
+      readings++;
+      bootNs += left.shift() ?? 0n;
+      return clock === CLOCK_REALTIME ? BOOT_EPOCH_NS + bootNs : bootNs;
+    },
+  };
+}
+
+const MS = 1_000_000n;
+const CASES = [
+  { name: 'at once', steps: [0n, 1000n, 1000n], readings: 3, offByMs: 0 },
+  { name: 'repeated after an interruption', steps: [0n, 4n * MS, 0n], readings: 6, offByMs: 0 },
+  {
+    name: 'the closest when each is interrupted',
+    steps: [9n, 0n, 9n, 0n, 7n, 0n, 1n, 0n, 3n, 0n, 8n, 0n, 9n, 0n, 0n].map((ms) => ms * MS),
+    readings: 15,
+    offByMs: 0.5,
+  },
+];
+
+for (const { name, steps, readings, offByMs } of CASES) {
+  t.test(`two clocks are compared: ${name}`, async (t) => {
+    const clocks = fakeClocks(steps);
+    const found = openKernelClock(clocks).bootEpochMs() - Number(BOOT_EPOCH_NS / MS);
+    t.ok(Math.abs(found) <= offByMs + 0.001, `${found} ms off`);
+    t.equal(clocks.readings(), readings);
+  });
+}
+
+t.test('the real clocks agree with Node within a second', async (t) => {
+  const clock = openKernelClock();
+  const nowMs = clock.bootEpochMs() + Number(clock.bootNs()) / 1e6;
+  t.ok(Math.abs(nowMs - Date.now()) < 1000);
+});
