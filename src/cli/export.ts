@@ -1,6 +1,6 @@
 // procflow export: meters, and sends the flows to a collector.
 import { Command } from 'commander';
-import { readExportConfig, readMeterConfig } from '../daemon/meter-config.js';
+import { readExportConfig, readMeterConfig, TEMPLATE_PROFILES } from '../daemon/meter-config.js';
 import { runExporter } from '../daemon/run-meter.js';
 import {
   addMeterOptions,
@@ -17,6 +17,7 @@ interface ExportOptionValues extends MeterOptionValues {
   readonly exportVersion: string;
   readonly observationDomain: string;
   readonly templateRefresh: string;
+  readonly profile: string;
   readonly source?: string;
 }
 
@@ -65,6 +66,13 @@ export function exportCommand(io: ProgramIo): Command {
     )
     .addOption(
       withDefault('--template-refresh <seconds>', 'templates are sent again this often', '60'),
+    )
+    .addOption(
+      withDefault(
+        `--profile <${TEMPLATE_PROFILES.join('|')}>`,
+        'standard has no enterprise elements, for collectors that refuse them',
+        'process',
+      ),
     );
   addMeterOptions(command).addHelpText('after', MORE);
   return command.action((options: ExportOptionValues) => runExport(io, options));

@@ -1,6 +1,7 @@
 // What a metering session is told to do: from the words of a command line to checked values.
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { DEFAULT_MAX_MESSAGE_OCTETS } from '../exporter/exporting-process.js';
+import type { TemplateProfile } from '../templates/flow-fields.js';
 import { ConfigError } from './config-error.js';
 
 export interface MeterConfig {
@@ -20,6 +21,7 @@ export interface ExportConfig {
   readonly observationDomainId: number;
   readonly templateRefreshMs: number;
   readonly maxMessageOctets: number;
+  readonly profile: TemplateProfile;
 }
 
 export interface Endpoint {
@@ -29,6 +31,11 @@ export interface Endpoint {
 
 export const ATTACH_MODES = ['auto', 'tcx', 'clsact'] as const;
 export type AttachMode = (typeof ATTACH_MODES)[number];
+
+export const TEMPLATE_PROFILES = [
+  'process',
+  'standard',
+] as const satisfies readonly TemplateProfile[];
 
 export type ExportVersion = 9 | 10;
 
@@ -48,6 +55,7 @@ export interface ExportSettings {
   readonly exportVersion: string;
   readonly observationDomain: string;
   readonly templateRefresh: string;
+  readonly profile: string;
   readonly source?: string | undefined;
 }
 
@@ -98,6 +106,7 @@ export function readExportConfig(settings: ExportSettings): ExportConfig {
     ),
     templateRefreshMs: readTimeoutMs('--template-refresh', settings.templateRefresh, 1),
     maxMessageOctets: DEFAULT_MAX_MESSAGE_OCTETS,
+    profile: readProfile(settings.profile),
     ...(source !== undefined && { source }),
   };
 }
@@ -147,6 +156,13 @@ function readAttachMode(text: string): AttachMode {
   if (mode !== undefined) return mode;
   const advice = `give ${ATTACH_MODES.slice(0, -1).join(', ')} or ${ATTACH_MODES.at(-1) ?? ''}`;
   throw new ConfigError(`--attach ${text}`, 'no such way of attaching', advice);
+}
+
+function readProfile(text: string): TemplateProfile {
+  const profile = TEMPLATE_PROFILES.find((known) => known === text);
+  if (profile !== undefined) return profile;
+  const advice = `give ${TEMPLATE_PROFILES.join(' or ')}`;
+  throw new ConfigError(`--profile ${text}`, 'no such set of fields', advice);
 }
 
 function readVersion(text: string): ExportVersion {

@@ -20,6 +20,7 @@ const EXPORT: ExportSettings = {
   exportVersion: '9',
   observationDomain: '0',
   templateRefresh: '60',
+  profile: 'process',
 };
 
 t.test('plain settings are taken as they are, with times in milliseconds', async (t) => {
@@ -36,6 +37,7 @@ t.test('plain settings are taken as they are, with times in milliseconds', async
     observationDomainId: 0,
     templateRefreshMs: 60_000,
     maxMessageOctets: 1372,
+    profile: 'process',
   });
 });
 
@@ -107,6 +109,7 @@ const goodExport: readonly { given: Partial<ExportSettings>; expected: object }[
   { given: { exportVersion: '10' }, expected: { version: 10 } },
   { given: { observationDomain: '4294967295' }, expected: { observationDomainId: 4294967295 } },
   { given: { templateRefresh: '1.5' }, expected: { templateRefreshMs: 1500 } },
+  { given: { profile: 'standard' }, expected: { profile: 'standard' } },
   { given: { source: '192.0.2.7' }, expected: { source: { address: '192.0.2.7' } } },
   { given: { source: '192.0.2.7:5' }, expected: { source: { address: '192.0.2.7', port: 5 } } },
   {
@@ -148,6 +151,10 @@ const badExport: readonly { given: Partial<ExportSettings>; message: string | Re
   { given: { observationDomain: 'x' }, message: /not a whole number/ },
   { given: { templateRefresh: 'never' }, message: /^--template-refresh never: is not a number/ },
   { given: { templateRefresh: '0.5' }, message: /out of range \(give seconds from 1 to/ },
+  {
+    given: { profile: 'full' },
+    message: '--profile full: no such set of fields (give process or standard)',
+  },
   { given: { source: 'eth0' }, message: /^--source eth0: is not an IP address/ },
   { given: { source: '192.0.2.7:0' }, message: /is not a port/ },
   { given: { source: '::1' }, message: /another IP version than the collector 192.0.2.1/ },

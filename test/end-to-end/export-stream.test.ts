@@ -55,3 +55,12 @@ t.test('NetFlow v9 has no gap for nfcapd either', { skip }, async (t) => {
   await session.finish();
   t.equal(session.collector.totals().sequenceErrors, 0);
 });
+
+t.test('--profile standard has no enterprise elements', { skip }, async (t) => {
+  const session = await startSession(t, { version: 10, options: ['--profile', 'standard'] });
+  await converse(t, session);
+  const { summary, decoded } = await session.finish();
+  const { records: flows, packets, octets } = summary;
+  t.same(sumFlows(decoded), { flows, packets, octets });
+  t.ok(decoded.every(({ sourceProcess }) => sourceProcess.pid === 0 && sourceProcess.name === ''));
+});
