@@ -13,7 +13,7 @@ import type { Paint } from './terminal-style.js';
 
 const LIVE_COLUMNS = [
   { name: 'time', title: 'TIME', width: 12, maxWidth: 12, align: 'left' },
-  { name: 'process', title: 'PROCESS', width: 28, maxWidth: 52, align: 'left' },
+  { name: 'process', title: 'PROCESS', width: 32, maxWidth: 52, align: 'left' },
   { name: 'user', title: 'USER', width: 9, maxWidth: 32, align: 'left' },
   { name: 'flow', title: 'FLOW', width: 44, maxWidth: 98, align: 'left' },
   { name: 'protocol', title: 'PROTO', width: 6, maxWidth: 14, align: 'left' },
