@@ -86,24 +86,19 @@ static __always_inline void match_fragment(struct packet *p, __u32 interface_ind
 	p->protocol = first->protocol;
 }
 
-/* Looks for the processes that are not known yet; `reverse` is the other direction's flow. */
-static __always_inline void update_owners(struct __sk_buff *skb, struct flow_entry *entry,
-					  struct flow_entry *reverse, const struct packet *p,
-					  __u8 direction, __u64 now)
+/* Looks for the processes at this packet's sockets; false when one is still not known. */
+static __always_inline bool find_owners(struct __sk_buff *skb, struct flow_entry *entry,
+					const struct packet *p, __u8 direction, __u64 now)
 {
-	bool loopback = skb->ifindex == LOOPBACK_IFINDEX;
+	bool known = true;
 
-	if (direction == FLOW_EGRESS) {
-		if (!find_sender(skb, &entry->owners[SOURCE]) && reverse &&
-		    !entry->owners[SOURCE].owner.pid)
-			adopt_reverse(entry, reverse, SOURCE);
-	}
-	if (direction == FLOW_INGRESS || loopback) {
-		if (!find_receiver(skb, p, &entry->owners[DESTINATION]) && reverse &&
-		    !entry->owners[DESTINATION].owner.pid)
-			adopt_reverse(entry, reverse, DESTINATION);
-	}
+	if (direction == FLOW_EGRESS && !find_sender(skb, &entry->owners[SOURCE]))
+		known = entry->owners[SOURCE].owner.pid;
+	if ((direction == FLOW_INGRESS || skb->ifindex == LOOPBACK_IFINDEX) &&
+	    !find_receiver(skb, p, &entry->owners[DESTINATION]))
+		known = known && entry->owners[DESTINATION].owner.pid;
 	entry->owner_checked_ns = now;
+	return known;
 }
 
 static __always_inline bool owners_are_due(struct __sk_buff *skb, const struct flow_entry *entry,
@@ -139,15 +134,15 @@ static __always_inline struct flow_record *begin_overflow(struct flow_entry *ent
 /*
  * The way of a packet through the cache, once for each map. A macro, because the verifier wants to
  * see which map a lookup goes to, and the keys differ in type. A global function, which is
- * verified once by itself: inlined behind the parser, loading takes five times as long.
+ * verified once by itself: inlined behind the parser, loading takes nine times as long.
  */
 #define METER_IN(map, key_type, version)                                                           \
 	__noinline int meter_in_##map(struct __sk_buff *skb, struct packet *p, __u8 direction,     \
 				      __u64 now)                                                   \
 	{                                                                                          \
-		struct flow_entry *entry, *fresh, *reverse;                                        \
+		struct flow_entry *entry, *fresh;                                                  \
 		struct flow_record *record;                                                        \
-		key_type key, reverse_key;                                                         \
+		key_type key;                                                                      \
 		__u32 zero = 0;                                                                    \
 		long error;                                                                        \
                                                                                                    \
@@ -156,20 +151,17 @@ static __always_inline struct flow_record *begin_overflow(struct flow_entry *ent
 		MAKE_KEY(&key, p, skb->ifindex, direction);                                        \
 		entry = bpf_map_lookup_elem(&map, &key);                                           \
 		if (entry && count_on_entry(entry, p, now)) {                                      \
-			if (owners_are_due(skb, entry, p, direction, now)) {                       \
-				reverse_of_##map(&reverse_key, &key);                              \
-				reverse = bpf_map_lookup_elem(&map, &reverse_key);                 \
-				update_owners(skb, entry, reverse, p, direction, now);             \
-			}                                                                          \
+			if (owners_are_due(skb, entry, p, direction, now) &&                       \
+			    !find_owners(skb, entry, p, direction, now))                           \
+				adopt_from_##map(entry, &key);                                     \
 			return 0;                                                                  \
 		}                                                                                  \
 		fresh = bpf_map_lookup_elem(&new_entry, &zero);                                    \
 		if (!fresh)                                                                        \
 			return 0;                                                                  \
 		begin_entry(fresh, p, now);                                                        \
-		reverse_of_##map(&reverse_key, &key);                                              \
-		reverse = bpf_map_lookup_elem(&map, &reverse_key);                                 \
-		update_owners(skb, fresh, reverse, p, direction, now);                             \
+		if (!find_owners(skb, fresh, p, direction, now))                                   \
+			adopt_from_##map(fresh, &key);                                             \
 		error = bpf_map_update_elem(&map, &key, fresh, BPF_NOEXIST);                       \
 		if (!error) {                                                                      \
 			count(FLOWS_CREATED, 1);                                                   \
@@ -188,24 +180,32 @@ static __always_inline struct flow_record *begin_overflow(struct flow_entry *ent
 		return 0;                                                                          \
 	}
 
-/* The key of the same connection's other direction on the same interface. */
-#define REVERSE_OF(map, key_type)                                                                  \
-	static __always_inline void reverse_of_##map(key_type *reverse, const key_type *key)       \
+/* What is not known from the same connection's other direction on the same interface. */
+#define ADOPT_FROM(map, key_type)                                                                  \
+	static __always_inline void adopt_from_##map(struct flow_entry *entry,                     \
+						     const key_type *key)                          \
 	{                                                                                          \
-		*reverse = *key;                                                                   \
-		__builtin_memcpy(reverse->source_address, key->destination_address,                \
+		struct flow_entry *other_direction;                                                \
+		key_type reverse = *key;                                                           \
+                                                                                                   \
+		__builtin_memcpy(reverse.source_address, key->destination_address,                 \
 				 sizeof(key->source_address));                                     \
-		__builtin_memcpy(reverse->destination_address, key->source_address,                \
+		__builtin_memcpy(reverse.destination_address, key->source_address,                 \
 				 sizeof(key->source_address));                                     \
-		reverse->source_port = key->destination_port;                                      \
-		reverse->destination_port = key->source_port;                                      \
+		reverse.source_port = key->destination_port;                                       \
+		reverse.destination_port = key->source_port;                                       \
 		/* Loopback is metered on its way out only, both directions. */                    \
 		if (key->interface_index != LOOPBACK_IFINDEX)                                      \
-			reverse->direction = !key->direction;                                      \
+			reverse.direction = !key->direction;                                       \
+		other_direction = bpf_map_lookup_elem(&map, &reverse);                             \
+		if (!other_direction)                                                              \
+			return;                                                                    \
+		adopt_reverse(entry, other_direction, SOURCE);                                     \
+		adopt_reverse(entry, other_direction, DESTINATION);                                \
 	}
 
-REVERSE_OF(flows_v4, struct flow_key_v4)
-REVERSE_OF(flows_v6, struct flow_key_v6)
+ADOPT_FROM(flows_v4, struct flow_key_v4)
+ADOPT_FROM(flows_v6, struct flow_key_v6)
 METER_IN(flows_v4, struct flow_key_v4, 4)
 METER_IN(flows_v6, struct flow_key_v6, 6)
 

@@ -36,13 +36,16 @@ static __always_inline bool adopt_owner(struct guarded_owner *known, struct guar
 	return write_owner(known, &owner, cookie);
 }
 
-/* The same connection's other direction: its receiver here is our sender, and vice versa. */
+/*
+ * The same connection's other direction: its receiver here is our sender, and vice versa. A side
+ * that is not on this host has no process there either.
+ */
 static __always_inline void adopt_reverse(struct flow_entry *entry, struct flow_entry *reverse,
 					  enum flow_side side)
 {
 	struct guarded_owner *other = &reverse->owners[!side];
 
-	if (other->owner.pid)
+	if (!entry->owners[side].owner.pid && other->owner.pid)
 		adopt_owner(&entry->owners[side], other, other->cookie, ATTRIBUTION_REVERSE_FLOW);
 }
 
@@ -79,9 +82,9 @@ static __always_inline bool find_sender(struct __sk_buff *skb, struct guarded_ow
 	}
 	stored = bpf_sk_storage_get(&socket_owners, sk, NULL, 0);
 	if (!stored) {
+		/* An AF_PACKET sender: noted after its first send, under this cookie. */
 		if (!known->cookie)
-			known->cookie =
-				cookie; /* an AF_PACKET sender: noted after its first send */
+			known->cookie = cookie;
 		return false;
 	}
 	return adopt_owner(known, stored, cookie, ATTRIBUTION_UNKNOWN);

@@ -56,7 +56,8 @@ static __always_inline void note_owner(struct guarded_owner *stored, __u64 cooki
 		return; /* the packets so far were given the right name */
 	late.cookie = cookie;
 	late.since_ns = bpf_ktime_get_boot_ns();
-	bpf_map_update_elem(&late_owners, &cookie, &late, BPF_ANY);
+	if (bpf_map_update_elem(&late_owners, &cookie, &late, BPF_ANY))
+		count(OWNERS_NOT_STORED, 1);
 }
 
 /* The hooks see every family; Unix and netlink sockets send no packets. */

@@ -38,7 +38,10 @@ export function adviceFor(
     case 'EINVAL':
     case 'EACCES':
     case 'E2BIG':
-      return `${which}the kernel's verifier refused it; --debug prints its log`;
+      // Without a program it was another call that failed, of which nothing is known.
+      return program === undefined
+        ? ''
+        : `${which}the kernel's verifier refused it; --debug prints its log`;
     case 'ESRCH':
     case 'ENOENT':
       return `${which}this kernel lacks what it attaches to; \`procflow doctor\` shows what`;

@@ -43,6 +43,7 @@ void t.test('advice names the program, the capability or the option', async (t) 
       expected: 'not enough memory, or a limit on it; lower --max-flows',
     },
     { name: 'nothing that is known', args: ['EBUSY', [], []], expected: '' },
+    { name: 'not the verifier, when no program failed', args: ['EINVAL', [], []], expected: '' },
   ];
   for (const { name, args, expected } of CASES) t.equal(adviceFor(...args), expected, name);
 });
