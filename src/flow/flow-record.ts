@@ -93,6 +93,14 @@ export class FlowRecord {
   processStartNs(side: FlowSide): bigint {
     return this.bytes.readBigUInt64LE(this.#owner(side) + P.start_ns.offset);
   }
+  /** Counts the execs of this pid: after one it is another program. */
+  execId(side: FlowSide): number {
+    return this.bytes.readUInt32LE(this.#owner(side) + P.exec_id.offset);
+  }
+  /** In cgroup v2: the inode of its directory there. */
+  cgroupId(side: FlowSide): bigint {
+    return this.bytes.readBigUInt64LE(this.#owner(side) + P.cgroup_id.offset);
+  }
   /** One of ATTRIBUTION_METHOD. */
   attributionMethod(side: FlowSide): number {
     return this.#u8(this.#owner(side) + P.method.offset - this.offset);

@@ -43,6 +43,10 @@ export class UserNames implements ProcessDirectory {
     return this.#name(uid).bytes;
   }
 
+  identity(): undefined {
+    return undefined;
+  }
+
   #name(uid: number): Name {
     this.#rereadWhenChanged();
     const known = this.#names.get(uid);

@@ -52,4 +52,5 @@ export function port(number: number): number {
 export const DIRECTORY = {
   userName: (uid: number): string => ({ 0: 'root', 1000: 'alice' })[uid] ?? String(uid),
   userNameBytes: (uid: number): Uint8Array => Buffer.from(DIRECTORY.userName(uid)),
+  identity: () => undefined,
 };

@@ -31,6 +31,7 @@ export class FakeClock implements KernelClock {
 export const DIRECTORY: ProcessDirectory = {
   userName: (uid) => USERS[uid] ?? String(uid),
   userNameBytes: (uid) => Buffer.from(USERS[uid] ?? String(uid)),
+  identity: () => undefined,
 };
 
 export class RecordingTransport implements MessageTransport {
