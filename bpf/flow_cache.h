@@ -67,6 +67,7 @@ struct flow_entry {
 struct flow_key_v4 {
 	__u8 source_address[4];
 	__u8 destination_address[4];
+	__u32 netns;
 	__u32 interface_index;
 	__u16 source_port;	/* ICMP: identifier of an echo */
 	__u16 destination_port; /* ICMP: type * 256 + code */
@@ -78,6 +79,7 @@ struct flow_key_v4 {
 struct flow_key_v6 {
 	__u8 source_address[ADDRESS_LENGTH];
 	__u8 destination_address[ADDRESS_LENGTH];
+	__u32 netns;
 	__u32 interface_index;
 	__u16 source_port;
 	__u16 destination_port;
@@ -87,8 +89,8 @@ struct flow_key_v6 {
 };
 
 /* Hashed as raw octets: no padding but what is written. */
-_Static_assert(sizeof(struct flow_key_v4) == 20, "flow_key_v4");
-_Static_assert(sizeof(struct flow_key_v6) == 44, "flow_key_v6");
+_Static_assert(sizeof(struct flow_key_v4) == 24, "flow_key_v4");
+_Static_assert(sizeof(struct flow_key_v6) == 48, "flow_key_v6");
 
 #define DEFAULT_MAX_FLOWS 65536 /* the loader sets what the user wants */
 
@@ -172,14 +174,15 @@ static __always_inline void begin_entry(struct flow_entry *entry, const struct p
 }
 
 /* A macro, because the keys differ in the length of their addresses. */
-#define MAKE_KEY(key, packet, interface, way)                                                      \
+#define MAKE_KEY(key, packet, way)                                                                 \
 	do {                                                                                       \
 		__builtin_memset((key), 0, sizeof(*(key)));                                        \
 		__builtin_memcpy((key)->source_address, (packet)->source_address,                  \
 				 sizeof((key)->source_address));                                   \
 		__builtin_memcpy((key)->destination_address, (packet)->destination_address,        \
 				 sizeof((key)->destination_address));                              \
-		(key)->interface_index = (interface);                                              \
+		(key)->netns = (packet)->netns;                                                    \
+		(key)->interface_index = (packet)->interface_index;                                \
 		(key)->source_port = (packet)->source_port;                                        \
 		(key)->destination_port = (packet)->destination_port;                              \
 		(key)->protocol = (packet)->protocol;                                              \

@@ -18,7 +18,7 @@
 
 /* Changed whenever the meaning of something below changes without its layout changing. */
 enum contract {
-	CONTRACT_VERSION = 1,
+	CONTRACT_VERSION = 2,
 };
 
 /* flowDirection (61) as IANA numbers it. */
@@ -38,6 +38,16 @@ enum attribution_method {
 	ATTRIBUTION_ICMP_ERROR = 6,
 	ATTRIBUTION_KERNEL = 7,
 	ATTRIBUTION_FORWARDED = 8,
+};
+
+/* Why a flow has no process although one was looked for. */
+enum unknown_reason {
+	REASON_NONE = 0,
+	REASON_NO_SOCKET = 1,	   /* none matches, and nothing else tells */
+	REASON_NO_OWNER = 2,	   /* a socket that nobody was seen creating or using */
+	REASON_OWNER_CHANGING = 3, /* its owner was being written each time it was read */
+	REASON_FRAGMENT = 4,	   /* a later fragment whose first one is not known */
+	REASON_NOT_SEEN = 5,	   /* the packet was recorded without being attributed */
 };
 
 /* flowEndReason (136) as IANA numbers it. */
@@ -64,7 +74,8 @@ struct process_owner {
 	__u32 exec_id;	 /* counts the execs of this pid: another program is another owner */
 	__u8 method;	 /* enum attribution_method */
 	__u8 is_final;	 /* seen using the socket, so that only another user's I/O replaces it */
-	__u8 padding[2];
+	__u8 reason;	 /* enum unknown_reason, where method is unknown */
+	__u8 padding;
 	__u8 comm[COMM_LENGTH]; /* NUL padded */
 };
 
@@ -82,6 +93,7 @@ struct flow_record {
 	__u8 source_address[ADDRESS_LENGTH]; /* network order */
 	__u8 destination_address[ADDRESS_LENGTH]; /* network order */
 	__u32 interface_index;
+	__u32 netns;		/* inode number of the network namespace, as lsns shows it */
 	__u16 source_port;	/* network order; 0 for ICMP and for protocols without ports */
 	__u16 destination_port; /* network order; for ICMP type * 256 + code */
 	__u16 icmp_type_code;	/* network order; type * 256 + code, 0 when not ICMP */
@@ -101,7 +113,7 @@ struct flow_record {
 	__u8 tos;	 /* of the flow's first packet */
 	__u8 end_reason; /* enum flow_end_reason */
 	__u8 flags;	 /* enum flow_flag */
-	__u8 padding[6];
+	__u8 padding[2];
 };
 
 /* Slots of the counters map; each is one __u64 per CPU. */
@@ -131,8 +143,15 @@ struct expiry_settings {
 	__u32 padding;
 };
 
+/* What the programs are told before they are loaded. */
+struct meter_settings {
+	__u32 netns; /* in which interfaces are metered: inode number */
+	__u32 padding;
+};
+
 _Static_assert(sizeof(struct process_owner) == 48, "process_owner");
 _Static_assert(sizeof(struct flow_record) == 208, "flow_record");
 _Static_assert(sizeof(struct expiry_settings) == 32, "expiry_settings");
+_Static_assert(sizeof(struct meter_settings) == 8, "meter_settings");
 
 #endif

@@ -27,6 +27,8 @@ struct {
 	__type(value, struct flow_entry);
 } new_entry SEC(".maps");
 
+const volatile struct meter_settings meter_settings SEC(".rodata.settings");
+
 struct fragment_key {
 	__u8 source_address[ADDRESS_LENGTH];
 	__u8 destination_address[ADDRESS_LENGTH];
@@ -148,7 +150,7 @@ static __always_inline struct flow_record *begin_overflow(struct flow_entry *ent
                                                                                                    \
 		if (!p)                                                                            \
 			return 0;                                                                  \
-		MAKE_KEY(&key, p, skb->ifindex, direction);                                        \
+		MAKE_KEY(&key, p, direction);                                                      \
 		entry = bpf_map_lookup_elem(&map, &key);                                           \
 		if (entry && count_on_entry(entry, p, now)) {                                      \
 			if (owners_are_due(skb, entry, p, direction, now) &&                       \
@@ -222,6 +224,8 @@ static __always_inline int meter(struct __sk_buff *skb, bool ethernet, __u8 dire
 		count(MALFORMED_PACKETS, 1);
 		return TC_ACT_UNSPEC;
 	}
+	packet.interface_index = skb->ifindex;
+	packet.netns = meter_settings.netns;
 	now = bpf_ktime_get_boot_ns();
 	if (packet.first_fragment || packet.later_fragment)
 		match_fragment(&packet, skb->ifindex, direction, now);
@@ -308,6 +312,7 @@ struct flow_record contract_record SEC(".rodata.contract");
 enum contract contract_version SEC(".rodata.contract") = CONTRACT_VERSION;
 enum flow_direction contract_direction SEC(".rodata.contract");
 enum attribution_method contract_method SEC(".rodata.contract");
+enum unknown_reason contract_unknown SEC(".rodata.contract");
 enum flow_end_reason contract_end_reason SEC(".rodata.contract");
 enum flow_flag contract_flag SEC(".rodata.contract");
 enum meter_counter contract_counter SEC(".rodata.contract");

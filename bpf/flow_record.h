@@ -12,6 +12,7 @@
 				 sizeof((key)->source_address));                                   \
 		__builtin_memcpy((record)->destination_address, (key)->destination_address,        \
 				 sizeof((key)->destination_address));                              \
+		(record)->netns = (key)->netns;                                                    \
 		(record)->interface_index = (key)->interface_index;                                \
 		(record)->source_port = (key)->source_port;                                        \
 		(record)->destination_port = (key)->destination_port;                              \

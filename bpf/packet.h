@@ -82,6 +82,8 @@ struct packet {
 	__u8 destination_address[ADDRESS_LENGTH];
 	__u64 octets;
 	__u32 segments; /* packets on the wire */
+	__u32 interface_index;
+	__u32 netns;
 	__u32 ip_offset;
 	__u32 fragment_id;
 	__u16 source_port;

@@ -7,11 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readBtf } from '../src/bpf-loader/btf.js';
 
-const STRUCTS = ['flow_record', 'process_owner', 'expiry_settings'] as const;
+const STRUCTS = ['flow_record', 'process_owner', 'expiry_settings', 'meter_settings'] as const;
 const ENUMS = [
   'contract',
   'flow_direction',
   'attribution_method',
+  'unknown_reason',
   'flow_end_reason',
   'flow_flag',
   'meter_counter',

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { getSystemErrorName } from 'node:util';
+import { METER_SETTINGS } from '../flow/flow-contract.gen.js';
 import { adviceFor } from './advice.js';
 import { BpfError } from './bpf-error.js';
 import { checkContract } from './contract-check.js';
@@ -21,6 +22,21 @@ const KERNEL_BTF = '/sys/kernel/btf/vmlinux';
 const VERIFIER_LOG_OCTETS = 1 << 20;
 const KEPT_LIBBPF_LINES = 200;
 const LIBBPF_MINIMUM = 1;
+
+const SETTINGS_SECTION = '.rodata.settings';
+
+export interface LoadOptions {
+  /** Sizes of maps, by name. */
+  readonly maxEntries: Readonly<Record<string, number>>;
+  /** The network namespace in which interfaces are metered, by its inode number. */
+  readonly netns?: number;
+}
+
+function meterSettings(netns: number): Buffer {
+  const settings = Buffer.alloc(METER_SETTINGS.size);
+  settings.writeUInt32LE(netns, METER_SETTINGS.fields.netns.offset);
+  return settings;
+}
 
 /** Programs that can do without, and the name in the kernel's BTF that they need. */
 const OPTIONAL_PROGRAMS: Readonly<Record<string, string>> = {
@@ -72,10 +88,9 @@ export class BpfObject {
 
   /**
    * Opens and loads the programs.
-   * @param maxEntries sizes of maps, by name
    * @throws BpfError
    */
-  static load(maxEntries: Readonly<Record<string, number>>): BpfObject {
+  static load(options: LoadOptions): BpfObject {
     const libbpf = openLibbpf();
     const lines: string[] = [];
     libbpf.onPrint((line) => {
@@ -107,9 +122,11 @@ export class BpfObject {
       );
       const loaded = new BpfObject(libbpf, object, unavailable, log, lines);
       for (const name of unavailable) libbpf.setAutoload(loaded.program(name), false);
-      for (const [name, entries] of Object.entries(maxEntries)) {
+      for (const [name, entries] of Object.entries(options.maxEntries)) {
         libbpf.setMaxEntries(loaded.map(name), entries);
       }
+      const settings = meterSettings(options.netns ?? 0);
+      libbpf.setInitialValue(loaded.map(SETTINGS_SECTION), settings, settings.length);
       const result = libbpf.load(object);
       if (result < 0) throw bpfError(-result, 'load the BPF programs', lines, log);
       return loaded;

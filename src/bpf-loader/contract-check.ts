@@ -5,6 +5,7 @@ import {
   EXPIRY_SETTINGS,
   FLOW_RECORD,
   METER_COUNTER,
+  METER_SETTINGS,
   PROCESS_OWNER,
 } from '../flow/flow-contract.gen.js';
 import { BpfError } from './bpf-error.js';
@@ -14,6 +15,7 @@ const STRUCTS: Readonly<Record<string, BtfStruct>> = {
   flow_record: FLOW_RECORD,
   process_owner: PROCESS_OWNER,
   expiry_settings: EXPIRY_SETTINGS,
+  meter_settings: METER_SETTINGS,
 };
 const ENUMS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   contract: CONTRACT,

@@ -19,7 +19,7 @@ export interface KernelFeature {
   readonly consequence: string;
 }
 
-const SMALLEST_CACHE = { flows_v4: 16, flows_v6: 16 };
+const SMALLEST_CACHE = { maxEntries: { flows_v4: 16, flows_v6: 16 } };
 
 /** Never throws: what fails is a feature that was not found. */
 export function probeKernelFeatures(): readonly KernelFeature[] {

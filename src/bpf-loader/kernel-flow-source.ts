@@ -81,7 +81,10 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
   const libc = loadLibc();
   const namespace = resources.add(openNetworkNamespace(options.netns, libc));
   const object = resources.add(
-    BpfObject.load({ flows_v4: options.maxFlows, flows_v6: options.maxFlows }),
+    BpfObject.load({
+      maxEntries: { flows_v4: options.maxFlows, flows_v6: options.maxFlows },
+      netns: namespace.inode,
+    }),
   );
   const cache = resources.add(
     openFlowCache(object, {

@@ -1,6 +1,6 @@
 // Entering a network namespace for the time of a call: interface indexes and TC attachments are
 // those of the calling thread's namespace. Everything else, the export sockets above all, stays.
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, statSync } from 'node:fs';
 import { BpfError } from './bpf-error.js';
 import type { Libc } from './native/libc.js';
 import { lastErrno } from './native/memory.js';
@@ -10,6 +10,8 @@ const NAMED_NAMESPACES = '/run/netns';
 const OWN_NAMESPACE = '/proc/thread-self/ns/net';
 
 interface NetworkNamespace {
+  /** Inode number, by which lsns and ip netns know it. */
+  readonly inode: number;
   /** Runs `body` inside. It must not be asynchronous: the thread comes back when it returns. */
   readonly run: <Result>(body: () => Result) => Result;
   readonly close: () => void;
@@ -31,7 +33,10 @@ function openNamespace(path: string): number {
  * @throws BpfError when there is none, or it may not be entered
  */
 export function openNetworkNamespace(nameOrPath: string | undefined, libc: Libc): NetworkNamespace {
-  if (nameOrPath === undefined) return { run: (body) => body(), close: () => undefined };
+  if (nameOrPath === undefined) {
+    const inode = statSync(OWN_NAMESPACE).ino;
+    return { inode, run: (body) => body(), close: () => undefined };
+  }
   const path = nameOrPath.includes('/') ? nameOrPath : `${NAMED_NAMESPACES}/${nameOrPath}`;
   const own = openNamespace(OWN_NAMESPACE);
   const target = openNamespace(path);
@@ -45,6 +50,7 @@ export function openNetworkNamespace(nameOrPath: string | undefined, libc: Libc)
     );
   };
   return {
+    inode: fstatSync(target).ino,
     run: (body) => {
       enter(target, `enter network namespace ${path}`);
       try {

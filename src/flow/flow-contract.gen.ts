@@ -13,26 +13,27 @@ export const FLOW_RECORD = {
     source_address: { offset: 128, size: 16 },
     destination_address: { offset: 144, size: 16 },
     interface_index: { offset: 160, size: 4 },
-    source_port: { offset: 164, size: 2 },
-    destination_port: { offset: 166, size: 2 },
-    icmp_type_code: { offset: 168, size: 2 },
-    icmp_id: { offset: 170, size: 2 },
-    min_length: { offset: 172, size: 2 },
-    max_length: { offset: 174, size: 2 },
-    tcp_flags: { offset: 176, size: 2 },
-    vlan_id: { offset: 178, size: 2 },
-    inner_vlan_id: { offset: 180, size: 2 },
-    min_ttl: { offset: 182, size: 1 },
-    max_ttl: { offset: 183, size: 1 },
-    source_mac: { offset: 184, size: 6 },
-    destination_mac: { offset: 190, size: 6 },
-    ip_version: { offset: 196, size: 1 },
-    protocol: { offset: 197, size: 1 },
-    direction: { offset: 198, size: 1 },
-    tos: { offset: 199, size: 1 },
-    end_reason: { offset: 200, size: 1 },
-    flags: { offset: 201, size: 1 },
-    padding: { offset: 202, size: 6 },
+    netns: { offset: 164, size: 4 },
+    source_port: { offset: 168, size: 2 },
+    destination_port: { offset: 170, size: 2 },
+    icmp_type_code: { offset: 172, size: 2 },
+    icmp_id: { offset: 174, size: 2 },
+    min_length: { offset: 176, size: 2 },
+    max_length: { offset: 178, size: 2 },
+    tcp_flags: { offset: 180, size: 2 },
+    vlan_id: { offset: 182, size: 2 },
+    inner_vlan_id: { offset: 184, size: 2 },
+    min_ttl: { offset: 186, size: 1 },
+    max_ttl: { offset: 187, size: 1 },
+    source_mac: { offset: 188, size: 6 },
+    destination_mac: { offset: 194, size: 6 },
+    ip_version: { offset: 200, size: 1 },
+    protocol: { offset: 201, size: 1 },
+    direction: { offset: 202, size: 1 },
+    tos: { offset: 203, size: 1 },
+    end_reason: { offset: 204, size: 1 },
+    flags: { offset: 205, size: 1 },
+    padding: { offset: 206, size: 2 },
   },
 } as const;
 
@@ -46,7 +47,8 @@ export const PROCESS_OWNER = {
     exec_id: { offset: 24, size: 4 },
     method: { offset: 28, size: 1 },
     is_final: { offset: 29, size: 1 },
-    padding: { offset: 30, size: 2 },
+    reason: { offset: 30, size: 1 },
+    padding: { offset: 31, size: 1 },
     comm: { offset: 32, size: 16 },
   },
 } as const;
@@ -62,8 +64,16 @@ export const EXPIRY_SETTINGS = {
   },
 } as const;
 
+export const METER_SETTINGS = {
+  size: 8,
+  fields: {
+    netns: { offset: 0, size: 4 },
+    padding: { offset: 4, size: 4 },
+  },
+} as const;
+
 export const CONTRACT = {
-  CONTRACT_VERSION: 1,
+  CONTRACT_VERSION: 2,
 } as const;
 
 export const FLOW_DIRECTION = {
@@ -81,6 +91,15 @@ export const ATTRIBUTION_METHOD = {
   ATTRIBUTION_ICMP_ERROR: 6,
   ATTRIBUTION_KERNEL: 7,
   ATTRIBUTION_FORWARDED: 8,
+} as const;
+
+export const UNKNOWN_REASON = {
+  REASON_NONE: 0,
+  REASON_NO_SOCKET: 1,
+  REASON_NO_OWNER: 2,
+  REASON_OWNER_CHANGING: 3,
+  REASON_FRAGMENT: 4,
+  REASON_NOT_SEEN: 5,
 } as const;
 
 export const FLOW_END_REASON = {

@@ -48,7 +48,7 @@ void t.test('the object carries no path of the machine that built it', async (t)
 });
 
 void t.test('the programs load', { skip: cannotLoadPrograms() }, async (t) => {
-  const object = BpfObject.load({ flows_v4: 16, flows_v6: 16 });
+  const object = BpfObject.load({ maxEntries: { flows_v4: 16, flows_v6: 16 } });
   t.teardown(() => {
     object.close();
   });

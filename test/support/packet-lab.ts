@@ -33,7 +33,7 @@ export interface PacketLab {
 }
 
 export function openPacketLab(maxFlows = 1024, timeouts: Partial<ExpiryTimeouts> = {}): PacketLab {
-  const object = BpfObject.load({ flows_v4: maxFlows, flows_v6: maxFlows });
+  const object = BpfObject.load({ maxEntries: { flows_v4: maxFlows, flows_v6: maxFlows } });
   const cache = openFlowCache(object, {
     activeTimeoutMs: NEVER_MS,
     idleTimeoutMs: NEVER_MS,

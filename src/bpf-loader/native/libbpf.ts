@@ -44,6 +44,8 @@ export interface Libbpf {
   /** Of a ring buffer: its octets. */
   readonly maxEntries: (map: MapPointer) => number;
   readonly setMaxEntries: (map: MapPointer, entries: number) => number;
+  /** Of a section of constants, before loading; all of its octets. */
+  readonly setInitialValue: (map: MapPointer, value: Buffer, octets: number) => number;
   readonly attach: (program: ProgramPointer) => LinkPointer | null;
   readonly attachCgroup: (program: ProgramPointer, cgroupFd: number) => LinkPointer | null;
   readonly attachIterator: (program: ProgramPointer, options: object | null) => LinkPointer | null;
@@ -96,6 +98,7 @@ export function loadLibbpf(path: string): Libbpf {
     mapFd: func('int bpf_map__fd(void *map)'),
     maxEntries: func('uint32_t bpf_map__max_entries(void *map)'),
     setMaxEntries: func('int bpf_map__set_max_entries(void *map, uint32_t entries)'),
+    setInitialValue: func('int bpf_map__set_initial_value(void *map, void *value, size_t octets)'),
     attach: func('void *bpf_program__attach(void *program)'),
     attachCgroup: func('void *bpf_program__attach_cgroup(void *program, int cgroup_fd)'),
     attachIterator: library.func('bpf_program__attach_iter', 'void *', [
