@@ -8,6 +8,7 @@ import {
   FLOW_FLAG,
   FLOW_RECORD,
   PROCESS_OWNER,
+  UNKNOWN_REASON,
 } from '../flow/flow-contract.gen.js';
 import type { FlowRecord, FlowSide } from '../flow/flow-record.js';
 import type { ProcessDirectory } from '../flow/process-directory.js';
@@ -16,6 +17,7 @@ import { printableJson } from './printable.js';
 const F = FLOW_RECORD.fields;
 const P = PROCESS_OWNER.fields;
 const METHODS = namesByValue(ATTRIBUTION_METHOD, 'ATTRIBUTION_');
+const REASONS = namesByValue(UNKNOWN_REASON, 'REASON_');
 const DIRECTIONS = namesByValue(FLOW_DIRECTION, 'FLOW_');
 const END_REASONS = namesByValue(FLOW_END_REASON, 'FLOW_END_');
 
@@ -40,6 +42,7 @@ export function flowJson(
     flowEndReason: nameOf(END_REASONS, record.endReason),
     flowDirection: nameOf(DIRECTIONS, record.direction),
     interfaceIndex: record.interfaceIndex,
+    networkNamespace: record.networkNamespace,
     ipVersion: record.ipVersion,
     protocolIdentifier: record.protocol,
     sourceAddress: record.address('source'),
@@ -68,7 +71,7 @@ export function flowJson(
   });
 }
 
-/** Without a process only why: "unknown", "kernel", "forwarded". */
+/** Without a process only why: "kernel", "forwarded", or "unknown" with its reason. */
 function ownerObject(
   record: FlowRecord,
   side: FlowSide,
@@ -76,7 +79,11 @@ function ownerObject(
   directory: ProcessDirectory,
 ): object {
   const attribution = nameOf(METHODS, record.attributionMethod(side));
-  if (!record.hasProcess(side)) return { attribution };
+  if (!record.hasProcess(side)) {
+    const reason = record.unknownReason(side);
+    if (reason === UNKNOWN_REASON.REASON_NONE) return { attribution };
+    return { attribution, reason: nameOf(REASONS, reason) };
+  }
   const { bytes } = record;
   const at = record.offset + (side === 'source' ? F.source.offset : F.destination.offset);
   return {
@@ -86,9 +93,9 @@ function ownerObject(
     userId: record.uid(side),
     userName: directory.userName(record.uid(side)),
     startMilliseconds: epochMs(bytes, at + P.start_ns.offset, bootEpochMs),
-    execCount: bytes.readUInt32LE(at + P.exec_id.offset),
+    execCount: record.execId(side),
     // An id that may need all its 64 bits, which a JSON number does not carry everywhere.
-    cgroupId: bytes.readBigUInt64LE(at + P.cgroup_id.offset).toString(),
+    cgroupId: record.cgroupId(side).toString(),
     isFinal: bytes.readUInt8(at + P.is_final.offset) !== 0,
   };
 }

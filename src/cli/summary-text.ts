@@ -3,6 +3,7 @@
 import type { MeterSummary } from '../daemon/meter-session.js';
 import type { MeterCounter } from '../flow/flow-source.js';
 import type { ExportStatistics, ExportSummary } from '../daemon/run-meter.js';
+import { attributionLines } from './attribution-text.js';
 
 /** A host full of containers has more interfaces than a line holds. */
 const MAX_INTERFACES = 8;
@@ -27,6 +28,7 @@ export function exportSummaryLines(summary: ExportSummary): string[] {
   const { exported } = summary;
   return [
     ...meterLines(summary),
+    ...attributionLines(summary.attribution),
     `sent ${exported.records} records in ${exported.messages} messages of together ` +
       `${exported.octets} bytes, and ${exported.templates} templates`,
     ...cacheLines(summary),
@@ -38,6 +40,7 @@ export function exportSummaryLines(summary: ExportSummary): string[] {
 export function liveSummaryLines(summary: MeterSummary): string[] {
   return [
     ...meterLines(summary),
+    ...attributionLines(summary.attribution),
     ...cacheLines(summary),
     ...lossLines(meterLosses(summary)),
     ...counterLines(summary, (name, value) => value > 0 && SIGNS_OF_TROUBLE.has(name)),

@@ -10,6 +10,7 @@ import type {
   MeterCounters,
   SweepScope,
 } from '../flow/flow-source.js';
+import { AttributionCount, type AttributionSummary } from './attribution-count.js';
 
 export interface MeterSessionOptions {
   readonly source: FlowSource;
@@ -36,6 +37,8 @@ export interface MeterSummary {
   readonly packets: number;
   readonly octets: number;
   readonly endReasons: Readonly<Partial<Record<EndReasonName, number>>>;
+  /** How the processes were found. */
+  readonly attribution: AttributionSummary;
   /** What the kernel counted; undefined when it could not be asked at the end. */
   readonly counters: MeterCounters | undefined;
   readonly errors: SessionErrors;
@@ -83,6 +86,7 @@ class MeterSession {
   readonly #view = new FlowRecord();
   readonly #noticedMs = new Map<string, number>();
   readonly #endReasons = new Map<number, number>();
+  readonly #attribution = new AttributionCount();
   readonly #errors = { sweeps: 0, rescans: 0, sinks: 0, recordsNotWritten: 0 };
   #records = 0;
   #packets = 0;
@@ -148,6 +152,7 @@ class MeterSession {
       packets: this.#packets,
       octets: this.#octets,
       endReasons,
+      attribution: this.#attribution.summary(),
       counters,
       errors: { ...this.#errors },
       flowsLeftBehind: flowsInCache(counters),
@@ -199,6 +204,7 @@ class MeterSession {
       const record = this.#view.at(batch.bytes, i * FLOW_RECORD.size);
       this.#packets += record.packets;
       this.#octets += record.octets;
+      this.#attribution.add(record);
       this.#endReasons.set(record.endReason, (this.#endReasons.get(record.endReason) ?? 0) + 1);
     }
   }

@@ -18,7 +18,7 @@ import type { MessageTransport } from './message-transport.js';
 import { NETFLOW_V9 } from './netflow-v9.js';
 import { DEFAULT_BURST_MESSAGES, DEFAULT_MESSAGES_PER_SECOND, createPacer } from './pacer.js';
 import type { Pacer } from './pacer.js';
-import { compileRecordPlan } from './record-plan.js';
+import { compileRecordPlan, createEncodingContext } from './record-plan.js';
 import type { EncodingContext, RecordPlan } from './record-plan.js';
 import { messageOctets, packTemplateMessages } from './template-message.js';
 import type { TemplateMessage } from './template-message.js';
@@ -133,13 +133,7 @@ class Exporter implements ExportingProcess {
     const plans = this.#plans.map(([, plan]) => plan);
     checkOptions(options, leastMessageOctets(this.#format, plans));
     this.#templateMessages = packTemplateMessages(this.#format, [ipv4, ipv6], maxMessageOctets);
-    this.#context = {
-      bootEpochMs: 0,
-      uptimeZeroMs: 0,
-      directory,
-      truncatedFields: 0,
-      clampedTimes: 0,
-    };
+    this.#context = createEncodingContext(directory);
     this.#packer = new MessagePacker(this.#format, plans, maxMessageOctets, this.#context);
     this.#pacer = createPacer({
       messagesPerSecond: options.messagesPerSecond ?? DEFAULT_MESSAGES_PER_SECOND,

@@ -7,6 +7,7 @@ import {
   FLOW_RECORD,
   PROCESS_OWNER,
 } from '../flow/flow-contract.gen.js';
+import { FlowRecord } from '../flow/flow-record.js';
 import type { ProcessDirectory } from '../flow/process-directory.js';
 import { VARIABLE_LENGTH } from '../templates/flow-fields.js';
 import type { FieldEncoding, ProcessSide } from '../templates/flow-fields.js';
@@ -28,6 +29,8 @@ export interface EncodingContext {
   /** Time of day at sysUptime zero, whole milliseconds; only v9 has sysUptime. */
   uptimeZeroMs: number;
   readonly directory: ProcessDirectory;
+  /** Moved to the record that is being encoded by what reads more than octets. */
+  readonly view: FlowRecord;
   /** Names that did not fit into their field. */
   truncatedFields: number;
   /** Times before sysUptime zero, which went out as 0. */
@@ -41,8 +44,9 @@ const UPTIME = 3;
 const INTERFACE = 4;
 const FRAGMENT_FLAGS = 5;
 const USER_ID = 6;
-const PROCESS_NAME = 7;
-const USER_NAME = 8;
+const RELIABILITY = 7;
+const PROCESS_NAME = 8;
+const USER_NAME = 9;
 const STRIDE = 4;
 
 const RECORD = FLOW_RECORD.fields;
@@ -53,8 +57,22 @@ const WORD = 2 ** 32;
 const NO_USER = WORD - 1;
 /** "More fragments" of fragmentFlags: not the last packet's bit, but that there was a fragment. */
 const MORE_FRAGMENTS = 0x20;
+/** A boolean (RFC 7011 §6.1.5). */
+const TRUE = 1;
+const FALSE = 2;
 /** The longest name in a field of variable length; one octet then holds the length. */
 const MAX_STRING_OCTETS = 64;
+
+export function createEncodingContext(directory: ProcessDirectory): EncodingContext {
+  return {
+    bootEpochMs: 0,
+    uptimeZeroMs: 0,
+    directory,
+    view: new FlowRecord(),
+    truncatedFields: 0,
+    clampedTimes: 0,
+  };
+}
 
 /**
  * Writes one data record and returns where it ends. `out` must have room for maxRecordOctets
@@ -94,6 +112,9 @@ export function encodeDataRecord(
         out[to] = (flags & FLOW_FLAG.FLOW_FRAGMENTED) === 0 ? 0 : MORE_FRAGMENTS;
         break;
       }
+      case RELIABILITY:
+        out[to] = context.view.at(record, offset).isAttributionReliable ? TRUE : FALSE;
+        break;
       case USER_ID: {
         const isOwned = record.readUInt32LE(from + OWNER.pid.offset) !== 0;
         out.writeUInt32BE(isOwned ? record.readUInt32LE(from + OWNER.uid.offset) : NO_USER, to);
@@ -223,6 +244,8 @@ function operation(encoding: FieldEncoding, octets: number): [number, number, nu
     }
     case 'fragmentFlags':
       return [FRAGMENT_FLAGS, 0, octets, 0];
+    case 'reliability':
+      return [RELIABILITY, 0, octets, 0];
     case 'userId':
       return [USER_ID, ownerOffset(encoding.owner), octets, 0];
     case 'processName':

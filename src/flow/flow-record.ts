@@ -1,12 +1,26 @@
 // One flow record: a view on the bytes that the kernel wrote. No object is made per record or
 // per field; a reader moves one view from record to record.
-import { FLOW_DIRECTION, FLOW_FLAG, FLOW_RECORD, PROCESS_OWNER } from './flow-contract.gen.js';
+import {
+  ATTRIBUTION_METHOD,
+  FLOW_DIRECTION,
+  FLOW_FLAG,
+  FLOW_RECORD,
+  PROCESS_OWNER,
+} from './flow-contract.gen.js';
 
 const F = FLOW_RECORD.fields;
 const P = PROCESS_OWNER.fields;
 const WORD = 2 ** 32;
 
 export type FlowSide = 'source' | 'destination';
+
+/** Found by what usually holds, not by the packet's own socket: it may be another process. */
+const HEURISTIC_METHODS: ReadonlySet<number> = new Set([
+  ATTRIBUTION_METHOD.ATTRIBUTION_LISTENER,
+  ATTRIBUTION_METHOD.ATTRIBUTION_REVERSE_FLOW,
+  ATTRIBUTION_METHOD.ATTRIBUTION_ICMP_ID,
+  ATTRIBUTION_METHOD.ATTRIBUTION_ICMP_ERROR,
+]);
 
 export class FlowRecord {
   bytes: Buffer = Buffer.alloc(FLOW_RECORD.size);
@@ -52,6 +66,10 @@ export class FlowRecord {
   }
   get interfaceIndex(): number {
     return this.bytes.readUInt32LE(this.offset + F.interface_index.offset);
+  }
+  /** The network namespace that the flow was metered in: its inode number, as lsns shows it. */
+  get networkNamespace(): number {
+    return this.bytes.readUInt32LE(this.offset + F.netns.offset);
   }
   get sourcePort(): number {
     return this.bytes.readUInt16BE(this.offset + F.source_port.offset);
@@ -105,6 +123,14 @@ export class FlowRecord {
   attributionMethod(side: FlowSide): number {
     return this.#u8(this.#owner(side) + P.method.offset - this.offset);
   }
+  /** One of UNKNOWN_REASON: why there is no process where one was looked for. */
+  unknownReason(side: FlowSide): number {
+    return this.#u8(this.#owner(side) + P.reason.offset - this.offset);
+  }
+  /** Whether the processes of this host are known rather than inferred: both of them on loopback. */
+  get isAttributionReliable(): boolean {
+    return this.#isReliable('source') && this.#isReliable('destination');
+  }
   /** The process name as the kernel has it, unsanitised: up to 15 octets, decoded as UTF-8. */
   comm(side: FlowSide): string {
     const start = this.#owner(side) + P.comm.offset;
@@ -113,6 +139,9 @@ export class FlowRecord {
     return this.bytes.toString('utf8', start, end);
   }
 
+  #isReliable(side: FlowSide): boolean {
+    return !this.isLocal(side) || !HEURISTIC_METHODS.has(this.attributionMethod(side));
+  }
   #owner(side: FlowSide): number {
     return this.offset + (side === 'source' ? F.source.offset : F.destination.offset);
   }

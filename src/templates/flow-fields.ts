@@ -33,6 +33,8 @@ export type FieldEncoding =
   | { readonly kind: 'interface'; readonly way: 'ingress' | 'egress' }
   /** fragmentFlags from the flow's own flags. */
   | { readonly kind: 'fragmentFlags' }
+  /** dataRecordsReliability: false where the process was inferred. */
+  | { readonly kind: 'reliability' }
   /** User id, 2^32 - 1 (Linux' "no user") where there is no process: 0 would be root. */
   | { readonly kind: 'userId'; readonly owner: FlowSide }
   /** Name of the process, empty without one. */
@@ -141,6 +143,7 @@ export const FLOW_FIELDS: readonly FlowField[] = [
   field('sourceMacAddress', copy('source_mac'), 6, 6),
   field('destinationMacAddress', copy('destination_mac'), 6, 6),
   field('fragmentFlags', { kind: 'fragmentFlags' }, 1, 1),
+  field('dataRecordsReliability', { kind: 'reliability' }, 1, ABSENT),
   field('netflow9UserName', LOCAL_PROCESS, ABSENT, 20),
   field('applicationName', LOCAL_PROCESS, VARIABLE_LENGTH, ABSENT, 'both', 'standard'),
   field('userName', LOCAL_USER, VARIABLE_LENGTH, ABSENT, 'both', 'standard'),

@@ -3,7 +3,9 @@ import { flowJson } from '../../src/cli/flow-json.js';
 import {
   ATTRIBUTION_METHOD,
   FLOW_END_REASON,
+  FLOW_FLAG,
   FLOW_RECORD,
+  UNKNOWN_REASON,
 } from '../../src/flow/flow-contract.gen.js';
 import { DIRECTORY, flowRecord, port } from './record-bytes.js';
 
@@ -17,6 +19,7 @@ t.test('an object has everything that the record has', async (t) => {
       source_address: [192, 0, 2, 1],
       destination_address: [198, 51, 100, 7],
       interface_index: 3,
+      netns: 4_026_531_840,
       source_port: port(51234),
       destination_port: port(443),
       icmp_id: port(77),
@@ -53,6 +56,7 @@ t.test('an object has everything that the record has', async (t) => {
     flowEndReason: 'activeTimeout',
     flowDirection: 'egress',
     interfaceIndex: 3,
+    networkNamespace: 4_026_531_840,
     ipVersion: 4,
     protocolIdentifier: 6,
     sourceAddress: '192.0.2.1',
@@ -91,6 +95,17 @@ t.test('an object has everything that the record has', async (t) => {
   });
 });
 
+t.test('where no process was found the method and the reason stand alone', async (t) => {
+  const record = flowRecord(
+    { ip_version: 4, direction: 1, flags: FLOW_FLAG.FLOW_LOOPBACK },
+    { pid: 0, reason: UNKNOWN_REASON.REASON_NO_OWNER },
+    { pid: 0, method: ATTRIBUTION_METHOD.ATTRIBUTION_KERNEL },
+  );
+  const flow = JSON.parse(flowJson(record, 0, DIRECTORY)) as Record<string, unknown>;
+  t.same(flow.sourceProcess, { attribution: 'unknown', reason: 'noOwner' });
+  t.same(flow.destinationProcess, { attribution: 'kernel' });
+});
+
 t.test('a value that has no name is its number', async (t) => {
   const record = flowRecord(
     { ip_version: 4, direction: 1, end_reason: 250 },
@@ -104,5 +119,5 @@ t.test('a value that has no name is its number', async (t) => {
 
 t.test('a field that is added to the record has to be added here', async (t) => {
   // The two processes, the flags and the padding are taken apart above.
-  t.equal(Object.keys(FLOW_RECORD.fields).length, 29);
+  t.equal(Object.keys(FLOW_RECORD.fields).length, 30);
 });

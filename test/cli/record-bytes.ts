@@ -9,6 +9,7 @@ export interface Owner {
   readonly uid?: number;
   readonly comm?: string | Buffer;
   readonly method?: number;
+  readonly reason?: number;
   readonly startNs?: bigint;
   readonly cgroupId?: bigint;
 }
@@ -41,6 +42,7 @@ function writeOwner(bytes: Buffer, at: number, owner: Owner): void {
   bytes.writeUInt32LE(owner.pid, at + P.pid.offset);
   bytes.writeUInt32LE(owner.uid ?? 0, at + P.uid.offset);
   bytes.writeUInt8(owner.method ?? 0, at + P.method.offset);
+  bytes.writeUInt8(owner.reason ?? 0, at + P.reason.offset);
   bytes.set(Buffer.from(owner.comm ?? '').subarray(0, P.comm.size), at + P.comm.offset);
 }
 

@@ -8,12 +8,22 @@ const ZERO = Object.fromEntries(
   Object.keys(METER_COUNTER).map((name) => [name, 0]),
 ) as MeterCounters;
 
+const NO_FLOWS = { methods: {}, unknownPackets: {} };
+
 const SUMMARY: ExportSummary = {
   durationMs: 12_345,
   records: 4,
   packets: 23,
   octets: 1840,
   endReasons: { FLOW_END_IDLE_TIMEOUT: 3, FLOW_END_FORCED: 1 },
+  attribution: {
+    methods: {
+      ATTRIBUTION_UNKNOWN: { packets: 3, records: 2 },
+      ATTRIBUTION_SOCKET: { packets: 2000, records: 12 },
+      ATTRIBUTION_REVERSE_FLOW: { packets: 1, records: 1 },
+    },
+    unknownPackets: { REASON_NO_SOCKET: 1, REASON_NO_OWNER: 2 },
+  },
   counters: { ...ZERO, METERED_PACKETS: 23 },
   errors: { sweeps: 0, rescans: 0, sinks: 0, recordsNotWritten: 0 },
   flowsLeftBehind: 0,
@@ -33,8 +43,14 @@ const SUMMARY: ExportSummary = {
 };
 
 t.test('a summary says what was metered, what was sent, and that nothing was lost', async (t) => {
-  const [first, second, third, ...counters] = exportSummaryLines(SUMMARY);
+  const [first, attribution, second, third, ...counters] = exportSummaryLines(SUMMARY);
   t.equal(first, '4 flow records, 23 packets, 1840 octets in 12.3 s (idle timeout 3, forced 1)');
+  t.equal(
+    attribution,
+    'attribution: socket 2000 packets in 12 records (99.8 %), ' +
+      'reverse-flow 1 packets in 1 records (0.0 %), ' +
+      'unknown 3 packets in 2 records (0.1 %: socket without owner 2, no socket 1)',
+  );
   t.equal(second, 'sent 4 records in 2 messages of together 900 bytes, and 2 templates');
   t.equal(third, 'nothing was lost');
   t.equal(counters.length, Object.keys(METER_COUNTER).length - 1);
@@ -76,18 +92,23 @@ t.test('live shows the counters that tell of trouble, and only those', async (t)
   };
   const counters = { ...ZERO, METERED_PACKETS: 23, EXPIRY_DEFERRED: 5, ...trouble };
   const lines = liveSummaryLines({ ...SUMMARY, counters });
-  t.same(lines.slice(1), [
+  t.same(lines.slice(2), [
     'LOSS: 1 packets that were not metered: cache and ring buffer were full',
     '  MALFORMED_PACKETS    2',
     '  LOST_PACKETS         1',
     '  LOST_OCTETS          60',
     '  FRAGMENTS_UNMATCHED  3',
   ]);
-  t.same(liveSummaryLines(SUMMARY).slice(1), ['nothing was lost']);
+  t.same(liveSummaryLines(SUMMARY).slice(2), ['nothing was lost']);
 });
 
 t.test('counters that could not be read are not given as zero', async (t) => {
-  const lines = liveSummaryLines({ ...SUMMARY, counters: undefined, endReasons: {} });
+  const lines = liveSummaryLines({
+    ...SUMMARY,
+    counters: undefined,
+    endReasons: {},
+    attribution: NO_FLOWS,
+  });
   t.same(lines, [
     '4 flow records, 23 packets, 1840 octets in 12.3 s',
     "LOSS: 1 failure to read the kernel's counters",

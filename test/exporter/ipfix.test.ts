@@ -6,11 +6,11 @@ import { recordExport } from '../support/recorded-export.js';
 
 // One hexadecimal string a part, with what it is.
 const TEMPLATE_MESSAGE = [
-  '000a 016c', // version, length
+  '000a 0174', // version, length
   '65938b35', // export time: 04:04:05
   '00000000 00000007', // sequence number, observation domain
-  '0002 015c', // set id, length
-  '0100 0022', // template id, field count
+  '0002 0164', // set id, length
+  '0100 0023', // template id, field count
   '0098 0008', // flowStartMilliseconds
   '0099 0008', // flowEndMilliseconds
   '0002 0008', // packetDeltaCount
@@ -37,6 +37,7 @@ const TEMPLATE_MESSAGE = [
   '0038 0006', // sourceMacAddress
   '0050 0006', // destinationMacAddress
   '00c5 0001', // fragmentFlags
+  '0114 0001', // dataRecordsReliability
   '80a8 0004 00008b30', // source process id of enterprise 35632
   '80a9 ffff 00008b30', // source process name, variable
   '81a9 0004 00008b30', // source user id
@@ -45,13 +46,13 @@ const TEMPLATE_MESSAGE = [
   '8178 ffff 00008b30', // destination process name
   '81aa 0004 00008b30', // destination user id
   '8179 ffff 00008b30', // destination user name
-  '0101 0022', // the template for IPv6 follows
+  '0101 0023', // the template for IPv6 follows
 ];
 
 const DATA_MESSAGE = [
-  '000a 0084 65938b35', // version, length, export time
+  '000a 0085 65938b35', // version, length, export time
   '00000000 00000007', // sequence number: no data record before; observation domain
-  '0100 0074', // set id, length: no padding
+  '0100 0075', // set id, length: no padding
   '0000018cc857c41a 0000018cc857c801', // first and last, milliseconds since 1970
   '0000000000000017 00000000000011d7', // 23 packets, 4567 octets
   'c0000201 c6336402 0000 9c40 01bb', // addresses, ICMP, ports
@@ -59,6 +60,7 @@ const DATA_MESSAGE = [
   '00000000 00000002', // it came in by no interface and went out by 2
   '0028 05dc 0005 004d 3f 40', // lengths, VLANs, TTLs
   '020000000001 020000000002 00', // MACs, no fragment
+  '01', // the process is known, not inferred: true
   '000004d2 04 6375726c', // source: pid 1234, curl
   '000003e8 05 616c696365', // uid 1000, alice
   '00000000 00 ffffffff 00', // destination: no pid, no name, no uid, no user
@@ -104,6 +106,21 @@ t.test('ICMPv6 and fragments have their own elements', async (t) => {
   t.equal(value('0/197'), '20');
   t.equal(value('0/10'), '00000003');
   t.equal(value('0/14'), '00000000');
+});
+
+t.test('a record whose process was inferred says that it is not reliable', async (t) => {
+  const { sweep, transport } = await recordExport(10);
+  const inferred = { pid: 1234, uid: 1000, comm: 'curl', method: 'ATTRIBUTION_LISTENER' } as const;
+  await sweep([
+    CURL_FLOW,
+    { ...CURL_FLOW, source: inferred },
+    LOOPBACK_FLOW,
+    { ...LOOPBACK_FLOW, destination: inferred },
+  ]);
+  const decoder = new IpfixDecoder();
+  const records = transport.messages.flatMap((message) => decoder.decode(message).records);
+  const values = records.map(({ fields }) => fields.get('0/276')?.toString('hex'));
+  t.same(values, ['01', '02', '01', '02'], 'true is 1, false is 2');
 });
 
 t.test('the standard profile names the local process and its user by IANA elements', async (t) => {

@@ -4,7 +4,7 @@ import { IPFIX } from '../../src/exporter/ipfix.js';
 import { MessagePacker } from '../../src/exporter/message-packer.js';
 import type { MessageFormat } from '../../src/exporter/message-format.js';
 import { NETFLOW_V9 } from '../../src/exporter/netflow-v9.js';
-import { compileRecordPlan } from '../../src/exporter/record-plan.js';
+import { compileRecordPlan, createEncodingContext } from '../../src/exporter/record-plan.js';
 import type { RecordPlan } from '../../src/exporter/record-plan.js';
 import { flowTemplate } from '../../src/templates/flow-template.js';
 import { CURL_FLOW, PING_FLOW } from '../support/described-flows.js';
@@ -12,8 +12,8 @@ import { flowBatch } from '../support/flow-description.js';
 import { DIRECTORY } from '../support/recorded-export.js';
 
 const { bytes } = flowBatch([CURL_FLOW, PING_FLOW]);
-/** As the octet tests of both formats have it: 207 in v9; 112 in IPFIX. */
-const CURL_OCTETS = { 9: 207, 10: 112 } as const;
+/** As the octet tests of both formats have it: 207 in v9; 113 in IPFIX. */
+const CURL_OCTETS = { 9: 207, 10: 113 } as const;
 
 interface Packing {
   readonly packer: MessagePacker;
@@ -24,13 +24,7 @@ interface Packing {
 function startPacking(format: MessageFormat, version: 9 | 10, limit: number): Packing {
   const ipv4 = compileRecordPlan(flowTemplate(version, 'ipv4'));
   const ipv6 = compileRecordPlan(flowTemplate(version, 'ipv6'));
-  const context = {
-    bootEpochMs: 0,
-    uptimeZeroMs: 0,
-    directory: DIRECTORY,
-    truncatedFields: 0,
-    clampedTimes: 0,
-  };
+  const context = createEncodingContext(DIRECTORY);
   return { packer: new MessagePacker(format, [ipv4, ipv6], limit, context), ipv4, ipv6 };
 }
 

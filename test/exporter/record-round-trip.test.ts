@@ -113,7 +113,7 @@ function processFields(flow: FlowDescription, key: (element: number) => string):
     const [pid, uid] = USER_ELEMENTS[side];
     const owner = flow[side];
     fields[key(pid)] = number(owner?.pid ?? 0, 4);
-    fields[key(uid)] = owner === undefined ? 'ffffffff' : number(owner.uid, 4);
+    fields[key(uid)] = owner === undefined ? 'ffffffff' : number(owner.uid ?? 0, 4);
   }
   return fields;
 }

@@ -17,7 +17,14 @@ const FLOW: FlowDescription = {
   octets: 2 ** 40 + 3,
   direction: 'egress',
   flags: ['FLOW_ENDED'],
-  source: { pid: 4_000_000_000, uid: 4_294_967_294, comm: 'curl' },
+  source: {
+    pid: 4_000_000_000,
+    uid: 4_294_967_294,
+    comm: 'curl',
+    method: 'ATTRIBUTION_SNAPSHOT',
+  },
+  destination: { reason: 'REASON_OWNER_CHANGING' },
+  networkNamespace: 4_026_531_840,
   sourcePort: 0x0102,
   destinationPort: 0xfffe,
   interfaceIndex: 7,
@@ -48,6 +55,34 @@ void t.test('every getter reads its field', async (t) => {
   t.ok(record.hasProcess('source'));
   t.notOk(record.hasProcess('destination'));
   t.equal(record.comm('destination'), '');
+  t.equal(record.networkNamespace, 4026531840);
+  t.equal(record.attributionMethod('source'), 2);
+  t.equal(record.unknownReason('destination'), 3);
+});
+
+void t.test('an attribution is reliable when no process of this host was inferred', async (t) => {
+  const owner = { pid: 1, uid: 0, comm: 'a' };
+  const METHODS = [
+    ['ATTRIBUTION_UNKNOWN', true],
+    ['ATTRIBUTION_SOCKET', true],
+    ['ATTRIBUTION_SNAPSHOT', true],
+    ['ATTRIBUTION_LISTENER', false],
+    ['ATTRIBUTION_REVERSE_FLOW', false],
+    ['ATTRIBUTION_ICMP_ID', false],
+    ['ATTRIBUTION_ICMP_ERROR', false],
+    ['ATTRIBUTION_KERNEL', true],
+    ['ATTRIBUTION_FORWARDED', true],
+  ] as const;
+  const isReliable = (flow: FlowDescription): boolean =>
+    new FlowRecord().at(flowBatch([flow]).bytes, 0).isAttributionReliable;
+  for (const [method, expected] of METHODS) {
+    const source = { ...owner, method };
+    const sure = { ...owner, method: 'ATTRIBUTION_SOCKET' } as const;
+    const loopback = { ...FLOW, flags: ['FLOW_LOOPBACK'] } as const;
+    t.equal(isReliable({ ...FLOW, source }), expected, method);
+    t.equal(isReliable({ ...FLOW, source: sure, destination: source }), true, 'the local side');
+    t.equal(isReliable({ ...loopback, source: sure, destination: source }), expected, 'the worse');
+  }
 });
 
 void t.test('a process is looked for at the side that is on this host', async (t) => {

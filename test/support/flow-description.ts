@@ -1,17 +1,23 @@
 // Flows in words, as fixtures and tests write them, and the kernel's record of each.
 import {
+  ATTRIBUTION_METHOD,
   FLOW_DIRECTION,
   FLOW_FLAG,
   FLOW_RECORD,
   PROCESS_OWNER,
+  UNKNOWN_REASON,
 } from '../../src/flow/flow-contract.gen.js';
 import type { FlowRecordBatch } from '../../src/flow/flow-source.js';
 
+/** A process, or why there is none: then only method and reason. */
 export interface ProcessDescription {
-  readonly pid: number;
-  readonly uid: number;
+  readonly pid?: number;
+  readonly uid?: number;
   /** Bytes only where no string has them. */
-  readonly comm: string | Uint8Array;
+  readonly comm?: string | Uint8Array;
+  /** ATTRIBUTION_SOCKET with a pid and ATTRIBUTION_UNKNOWN without one, unless it is given. */
+  readonly method?: keyof typeof ATTRIBUTION_METHOD;
+  readonly reason?: keyof typeof UNKNOWN_REASON;
 }
 
 export interface FlowDescription {
@@ -33,6 +39,7 @@ export interface FlowDescription {
   readonly destinationPort?: number;
   readonly icmpTypeCode?: number;
   readonly interfaceIndex?: number;
+  readonly networkNamespace?: number;
   readonly minLength?: number;
   readonly maxLength?: number;
   readonly tcpFlags?: number;
@@ -66,6 +73,7 @@ function writeFlow(flow: FlowDescription, out: Buffer): void {
   out.write(flow.sourceAddress, F.source_address.offset, 'hex');
   out.write(flow.destinationAddress, F.destination_address.offset, 'hex');
   out.writeUInt32LE(flow.interfaceIndex ?? 0, F.interface_index.offset);
+  out.writeUInt32LE(flow.networkNamespace ?? 0, F.netns.offset);
   out.writeUInt16BE(flow.sourcePort ?? 0, F.source_port.offset);
   out.writeUInt16BE(flow.destinationPort ?? 0, F.destination_port.offset);
   out.writeUInt16BE(flow.icmpTypeCode ?? 0, F.icmp_type_code.offset);
@@ -90,8 +98,12 @@ function writeFlow(flow: FlowDescription, out: Buffer): void {
 }
 
 function writeOwner(process: ProcessDescription, out: Buffer, at: number): void {
-  out.writeUInt32LE(process.pid, at + P.pid.offset);
-  out.writeUInt32LE(process.uid, at + P.uid.offset);
-  const comm = typeof process.comm === 'string' ? Buffer.from(process.comm) : process.comm;
+  out.writeUInt32LE(process.pid ?? 0, at + P.pid.offset);
+  out.writeUInt32LE(process.uid ?? 0, at + P.uid.offset);
+  const method =
+    process.method ?? (process.pid === undefined ? 'ATTRIBUTION_UNKNOWN' : 'ATTRIBUTION_SOCKET');
+  out.writeUInt8(ATTRIBUTION_METHOD[method], at + P.method.offset);
+  out.writeUInt8(UNKNOWN_REASON[process.reason ?? 'REASON_NONE'], at + P.reason.offset);
+  const comm = Buffer.from(process.comm ?? '');
   out.set(comm.subarray(0, P.comm.size), at + P.comm.offset);
 }

@@ -6,6 +6,7 @@ import { INFORMATION_ELEMENTS } from '../../src/templates/information-elements.g
 
 /** RFC 7011 §6.1; strings have any length. */
 const TYPE_OCTETS: Readonly<Record<string, number>> = {
+  boolean: 1,
   unsigned8: 1,
   unsigned16: 2,
   unsigned32: 4,
