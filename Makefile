@@ -21,8 +21,10 @@ BPF_OBJECT := build/bpf/procflow.bpf.o
 BPF_PARTS := $(patsubst bpf/%.c,build/bpf/%.o,$(wildcard bpf/*.bpf.c))
 BPF_FLAGS := -O2 -g -mcpu=v3 -target bpf -Wall -Werror -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell uname -m)-linux-gnu
-C_SOURCES := $(wildcard bpf/*.[ch]) $(shell find test -name '*.[ch]')
+C_SOURCES := $(wildcard bpf/*.[ch]) $(shell find test bench -name '*.[ch]')
 GENERATORS := $(patsubst test/%.c,build/test/%,$(wildcard test/generators/*.c))
+BENCH_GENERATORS := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/generators/*.c))
+EMPTY_TWIN := build/bench/empty-twin.bpf.o
 TS_SOURCES := $(shell find $(wildcard src test scripts bench) -name "*.ts")
 
 .PHONY: help install install-run build program run test check lint generate generated-is-fresh \
@@ -45,7 +47,7 @@ node_modules/.package-lock.json: package-lock.json
 	@npm ci --no-progress >/dev/null
 	@touch $@
 
-build: program $(GENERATORS) ## compile TypeScript, the BPF object and the traffic generators
+build: program $(GENERATORS) $(BENCH_GENERATORS) $(EMPTY_TWIN) ## compile TypeScript, the BPF object and the traffic generators
 
 program: build/.tsc $(BPF_OBJECT)
 
@@ -71,6 +73,17 @@ build/test/generators/%: test/generators/%.c $(wildcard test/generators/*.h) Mak
 	@$(CC) -O2 -g -Wall -Wextra -Werror -pthread -MMD -MP -o $@ $<
 
 -include $(GENERATORS:=.d)
+
+build/bench/generators/%: bench/generators/%.c test/generators/generator.h Makefile
+	@mkdir -p $(@D)
+	@echo '$(CC) $<'
+	@$(CC) -O2 -g -Wall -Wextra -Werror -pthread -o $@ $<
+
+$(EMPTY_TWIN): $(BPF_OBJECT) bench/empty-twin.sh
+	@mkdir -p $(@D)
+	@echo 'clang $@'
+	@bench/empty-twin.sh $< >$(@:.o=.c)
+	@$(CLANG) $(BPF_FLAGS) -c $(@:.o=.c) -o $@
 
 run: install-run ## show live which process talks to whom: IFACE=eth0 (default any), ARGS=--json
 	@$(MAKE) -s program

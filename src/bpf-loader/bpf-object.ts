@@ -64,6 +64,9 @@ function kernelBtfHas(names: readonly string[]): Set<string> {
   return new Set(names.filter((name) => btf.includes(`\0${name}\0`)));
 }
 
+/** What attaching needs of an object: all that is public, so that benchmarks can bring their own. */
+export type LoadedPrograms = Pick<BpfObject, keyof BpfObject>;
+
 export class BpfObject {
   readonly libbpf: Libbpf;
   /** Optional programs that this kernel cannot run. */

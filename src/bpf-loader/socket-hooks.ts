@@ -1,7 +1,7 @@
 // The programs that keep the owners of sockets, and the walk over the descriptors that were open
 // before them.
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
-import type { BpfObject } from './bpf-object.js';
+import type { LoadedPrograms } from './bpf-object.js';
 import { BpfError } from './bpf-error.js';
 import type { LinkPointer } from './native/libbpf.js';
 
@@ -21,7 +21,7 @@ export function findCgroup2Mount(mountinfo: string): string | undefined {
   return undefined;
 }
 
-function attachToCgroup(object: BpfObject, cgroup: string): LinkPointer {
+function attachToCgroup(object: LoadedPrograms, cgroup: string): LinkPointer {
   let fd: number;
   try {
     fd = openSync(cgroup, 'r');
@@ -41,7 +41,7 @@ function attachToCgroup(object: BpfObject, cgroup: string): LinkPointer {
 
 /** Nobody asked for this cgroup, so that metering does not fail with it. */
 function attachToRoot(
-  object: BpfObject,
+  object: LoadedPrograms,
   onNotice: (line: string) => void,
 ): LinkPointer | undefined {
   const consequence = 'a socket has an owner only from its first use on';
@@ -70,7 +70,7 @@ function isAtEnd(fd: number, buffer: Buffer): boolean {
 }
 
 /** Drives the task_file iterator once; it fills the owners of sockets that have none. */
-function snapshotSockets(object: BpfObject): void {
+function snapshotSockets(object: LoadedPrograms): void {
   const { libbpf } = object;
   const link = object.link(
     libbpf.attachIterator(object.program('snapshot_sockets'), null),
@@ -97,7 +97,7 @@ function snapshotSockets(object: BpfObject): void {
  * @throws BpfError
  */
 export function attachSocketHooks(
-  object: BpfObject,
+  object: LoadedPrograms,
   cgroup: string | undefined,
   onNotice: (line: string) => void,
 ): SocketHooks {

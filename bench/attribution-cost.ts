@@ -1,0 +1,106 @@
+// The cost of attribution: what procflow adds to a send or receive call and to a packet.
+// Usage: node build/bench/attribution-cost.js [--short]
+import { measureCallCost, type CallCost, type CallTimes } from './call-cost.js';
+import { withCleanup } from './cleanup.js';
+import { median, medianAndSpread, table } from './figures.js';
+import { measurePacketCost, type PacketTimes } from './packet-cost.js';
+
+/** What a call may cost more than with nothing attached, when its socket's owner did not change. */
+export const LIMIT_NS = 150;
+
+const LENGTHS = {
+  short: { rounds: 5, batches: 1000, repeat: 300_000 },
+  full: { rounds: 15, batches: 2000, repeat: 1_000_000 },
+} as const;
+
+export interface Cost {
+  /** Tables with their captions. */
+  readonly text: string;
+  readonly isWithinLimit: boolean;
+}
+
+export async function measureCost(length: keyof typeof LENGTHS): Promise<Cost> {
+  return withCleanup(async (t) => {
+    const packets = measurePacketCost(t, LENGTHS[length]);
+    const calls = await measureCallCost(t, LENGTHS[length]);
+    return {
+      text: [
+        callTable(calls),
+        disturbance(calls),
+        verdict(calls.calls),
+        runsTable(calls),
+        packetTable(packets),
+      ]
+        .filter((part) => part !== '')
+        .join('\n\n'),
+      isWithinLimit: worst(calls.calls).addedNs <= LIMIT_NS,
+    };
+  });
+}
+
+/** Differences are taken within a round: its settings followed each other closely. */
+function added({ ns }: CallTimes, over: 'nothing' | 'empty'): readonly number[] {
+  return ns.procflow.map((value, round) => value - (ns[over][round] ?? NaN));
+}
+
+function callTable({ calls }: CallCost): string {
+  return table(
+    ['ns a call', 'nothing', 'empty programs', 'procflow', 'added', 'added to empty programs'],
+    calls.map((call) => [
+      call.call,
+      median(call.ns.nothing).toFixed(0),
+      median(call.ns.empty).toFixed(0),
+      median(call.ns.procflow).toFixed(0),
+      medianAndSpread(added(call, 'nothing'), 0),
+      medianAndSpread(added(call, 'empty'), 0),
+    ]),
+  );
+}
+
+function worst(calls: readonly CallTimes[]): { readonly call: string; readonly addedNs: number } {
+  return calls
+    .map((call) => ({ call: call.call, addedNs: median(added(call, 'nothing')) }))
+    .reduce((most, next) => (next.addedNs > most.addedNs ? next : most));
+}
+
+function verdict(calls: readonly CallTimes[]): string {
+  const { call, addedNs } = worst(calls);
+  const isKept = addedNs <= LIMIT_NS ? 'kept' : 'EXCEEDED';
+  return `Most is added to "${call}": ${addedNs.toFixed(0)} ns; the limit of ${LIMIT_NS} ns is ${isKept}.`;
+}
+
+function disturbance({ disturbedRounds }: CallCost): string {
+  if (disturbedRounds === 0) return '';
+  return `${disturbedRounds} rounds were repeated: other BPF programs came or went meanwhile.`;
+}
+
+function runsTable({ runs }: CallCost): string {
+  const emptyNs = new Map(runs.empty.map(({ name, ns, runs }) => [name, ns / runs]));
+  return table(
+    ['ns a run, by the kernel’s statistics', 'runs', 'empty', 'procflow'],
+    runs.procflow.map(({ name, ns, runs }) => [
+      name,
+      String(runs),
+      emptyNs.get(name)?.toFixed(0) ?? '-',
+      (ns / runs).toFixed(0),
+    ]),
+  );
+}
+
+function packetTable(packets: readonly PacketTimes[]): string {
+  return table(
+    ['ns a packet of a known flow', 'empty program', 'procflow', 'added'],
+    packets.map(({ packet, empty, procflow }) => [
+      packet,
+      medianAndSpread(empty, 0),
+      medianAndSpread(procflow, 0),
+      (median(procflow) - median(empty)).toFixed(0),
+    ]),
+  );
+}
+
+if (import.meta.url === `file://${process.argv[1] ?? ''}`) {
+  const cost = await measureCost(process.argv[2] === '--short' ? 'short' : 'full');
+  process.stdout.write(`${cost.text}\n`);
+  process.exitCode = cost.isWithinLimit ? 0 : 1;
+}
