@@ -101,7 +101,7 @@ struct {
 	__uint(max_entries, DEFAULT_MAX_FLOWS);
 	__type(key, struct flow_key_v4);
 	__type(value, struct flow_entry);
-} flows_v4 SEC(".maps");
+} flows_v4 __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -109,7 +109,7 @@ struct {
 	__uint(max_entries, DEFAULT_MAX_FLOWS);
 	__type(key, struct flow_key_v6);
 	__type(value, struct flow_entry);
-} flows_v6 SEC(".maps");
+} flows_v6 __weak SEC(".maps");
 
 static __always_inline void clear_page(struct flow_page *page)
 {

@@ -337,7 +337,8 @@ static __always_inline __u32 parse_transport(struct __sk_buff *skb, struct packe
  * which repeats the headers.
  */
 static __always_inline void measure(struct __sk_buff *skb, struct packet *p,
-				    const struct ip_extent *extent, __u32 transport_length)
+				    const struct ip_extent *extent, __u32 transport_length,
+				    __u32 wire_length)
 {
 	__u32 available = skb->len > p->ip_offset ? skb->len - p->ip_offset : 0;
 	__u32 headers = extent->transport_offset - p->ip_offset + transport_length;
@@ -359,8 +360,8 @@ static __always_inline void measure(struct __sk_buff *skb, struct packet *p,
 		segments = (payload + gso_size - 1) / gso_size;
 	p->segments = segments ?: 1;
 	/* On egress the kernel has counted repeated headers, those inside of a tunnel included. */
-	if (segments > 1 && gso_size != GSO_BY_FRAGS && skb->wire_len > skb->len) {
-		headers = (skb->wire_len - skb->len) / (segments - 1) - p->ip_offset;
+	if (segments > 1 && gso_size != GSO_BY_FRAGS && wire_length > skb->len) {
+		headers = (wire_length - skb->len) / (segments - 1) - p->ip_offset;
 		payload = available > headers ? available - headers : 0;
 	}
 	p->octets = available + (__u64)(p->segments - 1) * headers;
@@ -373,15 +374,14 @@ static __always_inline void measure(struct __sk_buff *skb, struct packet *p,
 	p->min_length = headers + (last <= gso_size ? last : gso_size);
 }
 
-/* A global function, so that the verifier walks its many paths once and not per caller. */
-__noinline int parse_packet(struct __sk_buff *skb, struct packet *p, bool ethernet)
+/* @wire_length: the frame's, as the kernel has computed it for egress; 0 where it did not. */
+static __always_inline int parse_packet(struct __sk_buff *skb, struct packet *p, bool ethernet,
+					__u32 wire_length)
 {
 	struct ip_extent extent = {};
 	__u32 transport_length = 0;
 	enum parse_result result;
 
-	if (!p)
-		return PARSE_MALFORMED;
 	result = ethernet ? parse_ethernet(skb, p) : parse_without_link_layer(skb, p);
 	if (result != PARSE_OK)
 		return result;
@@ -390,7 +390,7 @@ __noinline int parse_packet(struct __sk_buff *skb, struct packet *p, bool ethern
 		return result;
 	if (!p->later_fragment)
 		transport_length = parse_transport(skb, p, extent.transport_offset);
-	measure(skb, p, &extent, transport_length);
+	measure(skb, p, &extent, transport_length, wire_length);
 	return PARSE_OK;
 }
 
