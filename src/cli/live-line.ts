@@ -1,4 +1,5 @@
 // A flow record as one line for people: who talked to whom, how much and for how long.
+import type { FlowContext } from '../daemon/run-meter.js';
 import {
   ATTRIBUTION_METHOD,
   FLOW_DIRECTION,
@@ -7,7 +8,7 @@ import {
 } from '../flow/flow-contract.gen.js';
 import { epochMs } from '../flow/clock.js';
 import type { FlowRecord, FlowSide } from '../flow/flow-record.js';
-import type { ProcessDirectory } from '../flow/process-directory.js';
+import { nonProcessKind, type NonProcessNames } from '../flow/non-process-names.js';
 import { displayWidth, padEnd, padStart, printable } from './printable.js';
 import type { Paint } from './terminal-style.js';
 
@@ -46,11 +47,13 @@ const PROTOCOLS: Readonly<Record<number, string>> = {
 const WITH_PORTS: ReadonlySet<number> = new Set([6, 17, 33, 132, 136]);
 const ICMP_PROTOCOLS: ReadonlySet<number> = new Set([1, 58]);
 
+type NameContext = Pick<FlowContext, 'directory' | 'nonProcessNames'>;
+
 /** @param bootEpochMs as KernelClock gives it */
 export function liveRow(
   record: FlowRecord,
   bootEpochMs: number,
-  directory: ProcessDirectory,
+  { directory, nonProcessNames }: NameContext,
 ): LiveRow {
   const { sides, arrow } = orient(record);
   const [left] = sides;
@@ -63,7 +66,7 @@ export function liveRow(
     time: timeOfDay(
       epochMs(record.bytes, record.offset + FLOW_RECORD.fields.first_ns.offset, bootEpochMs),
     ),
-    process: sides.map((side) => processText(record, side)).join(' -> '),
+    process: sides.map((side) => processText(record, side, nonProcessNames)).join(' -> '),
     user: join(users),
     flow: `${endpointText(record, left)} ${arrow} ${endpointText(record, right)}`,
     protocol: protocolText(record),
@@ -105,12 +108,13 @@ function isForwarded(record: FlowRecord): boolean {
   );
 }
 
-function processText(record: FlowRecord, side: FlowSide): string {
+function processText(record: FlowRecord, side: FlowSide, names: NonProcessNames): string {
   const pid = record.pid(side);
   if (pid !== 0) return `${printable(record.comm(side))}[${pid}]`;
-  const method = record.attributionMethod(side);
-  if (method === ATTRIBUTION_METHOD.ATTRIBUTION_KERNEL) return '(kernel)';
-  return isForwarded(record) ? '-' : '(unknown)';
+  const kind = nonProcessKind(record.attributionMethod(side));
+  // A forwarded flow says so at one of its sides.
+  const name = names[kind === 'unknown' && isForwarded(record) ? 'forwarded' : kind];
+  return name === '' ? '-' : printable(name);
 }
 
 function endpointText(record: FlowRecord, side: FlowSide): string {
@@ -156,7 +160,7 @@ export class LiveTable {
       this.#widths[i] = Math.max(this.#widths[i] ?? 0, width);
       const cell = this.#pad(text, i);
       if (name !== 'process') return cell;
-      return this.#paint(/^(-|\(.*\))$/.test(text) ? 'dim' : 'cyan', cell);
+      return this.#paint(/\[\d+\]/.test(text) ? 'cyan' : 'dim', cell);
     }).join('  ');
   }
 

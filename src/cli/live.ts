@@ -29,7 +29,7 @@ const MORE = `
 Columns: start of the flow (local time), process[pid], user, addresses and ports,
 protocol (ICMP with type/code), IP octets, packets, seconds from first to last packet.
 A process that was not found is (unknown), the kernel's own packets are (kernel), and
-forwarded packets, which no process of this host sent or received, have a -.
+packets that only pass through this host are (forwarded).
 
 With --json each line is an object with everything that is known of the flow; times are
 in milliseconds since 1970. Colours are for terminals, and NO_COLOR switches them off.
@@ -66,11 +66,11 @@ async function runLive(io: ProgramIo, options: LiveOptionValues): Promise<void> 
     readerLeft.abort();
   });
   const table = new LiveTable(paintFor(io.out, io.env));
-  const openSink = async ({ clock, directory }: FlowContext): Promise<LiveSink> => {
+  const openSink = async ({ clock, ...context }: FlowContext): Promise<LiveSink> => {
     const format: FormatLine =
       options.json === true
-        ? (record, bootEpochMs) => flowJson(record, bootEpochMs, directory)
-        : (record, bootEpochMs) => table.line(liveRow(record, bootEpochMs, directory));
+        ? (record, bootEpochMs) => flowJson(record, bootEpochMs, context.directory)
+        : (record, bootEpochMs) => table.line(liveRow(record, bootEpochMs, context));
     return new LiveSink(output, clock, format);
   };
   const summary = await runMeter(meter, openSink, {

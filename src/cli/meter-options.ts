@@ -1,6 +1,7 @@
 // The options that `export` and `live` share.
 import { Option, type Command } from 'commander';
 import { ATTACH_MODES, type MeterSettings } from '../daemon/meter-config.js';
+import { NON_PROCESS_NAMES, type NonProcessNames } from '../flow/non-process-names.js';
 
 /** As commander gives them: each option that has a default is there. */
 export interface MeterOptionValues extends Omit<MeterSettings, 'interface'> {
@@ -38,6 +39,9 @@ export function addMeterOptions(command: Command): Command {
     .addOption(withDefault('--max-flows <number>', flows, DEFAULT_MAX_FLOWS))
     .option('--cgroup <path>', 'see the sockets of this cgroup v2 directory (default: all)')
     .addOption(withDefault('--attach <way>', ways, 'auto'))
+    .addOption(nameOption('kernel', "the kernel's own packets"))
+    .addOption(nameOption('forwarded', 'packets that only pass through this host'))
+    .addOption(nameOption('unknown', 'packets whose process was not found'))
     .option(...DEBUG_OPTION);
 }
 
@@ -45,6 +49,11 @@ export const DEBUG_OPTION = [
   '--debug',
   "with an error, print its stack and the kernel verifier's log",
 ] as const;
+
+function nameOption(kind: keyof NonProcessNames, what: string): Option {
+  const description = `the process name of ${what}; "" for none`;
+  return withDefault(`--${kind}-name <text>`, description, NON_PROCESS_NAMES[kind]);
+}
 
 /** The default is shown as it would be typed, where commander would put it in quotes. */
 export function withDefault(flags: string, description: string, value: string): Option {

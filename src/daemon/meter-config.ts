@@ -1,6 +1,7 @@
 // What a metering session is told to do: from the words of a command line to checked values.
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { DEFAULT_MAX_MESSAGE_OCTETS } from '../exporter/exporting-process.js';
+import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { TemplateProfile } from '../templates/flow-fields.js';
 import { ConfigError } from './config-error.js';
 
@@ -12,6 +13,7 @@ export interface MeterConfig {
   readonly maxFlows: number;
   readonly cgroup?: string;
   readonly attach: AttachMode;
+  readonly nonProcessNames: NonProcessNames;
 }
 
 export interface ExportConfig {
@@ -46,6 +48,9 @@ export interface MeterSettings {
   readonly idleTimeout: string;
   readonly maxFlows: string;
   readonly attach: string;
+  readonly kernelName: string;
+  readonly forwardedName: string;
+  readonly unknownName: string;
   readonly netns?: string | undefined;
   readonly cgroup?: string | undefined;
 }
@@ -65,6 +70,10 @@ const MAX_TIMEOUT_S = 7 * 24 * 3600;
 const MIN_TIMEOUT_S = 0.1;
 /** Interface names have at most IFNAMSIZ - 1 octets. */
 const MAX_INTERFACE_NAME_OCTETS = 15;
+/** As many as a process name has: v9 exports it in 16 with a NUL at the end. */
+const MAX_NAME_OCTETS = 15;
+/** What the exporter or the terminal would replace: controls, format characters, quote, backslash. */
+const UNFIT_FOR_NAMES = /[\p{C}\p{Zl}\p{Zp}"\\]/u;
 
 /** @throws ConfigError */
 export function readMeterConfig(settings: MeterSettings): MeterConfig {
@@ -80,6 +89,11 @@ export function readMeterConfig(settings: MeterSettings): MeterConfig {
     idleTimeoutMs: readTimeoutMs('--idle-timeout', settings.idleTimeout),
     maxFlows: readInteger('--max-flows', settings.maxFlows, 1, 2 ** 24),
     attach: readAttachMode(settings.attach),
+    nonProcessNames: {
+      kernel: readName('--kernel-name', settings.kernelName),
+      forwarded: readName('--forwarded-name', settings.forwardedName),
+      unknown: readName('--unknown-name', settings.unknownName),
+    },
     ...(netns !== undefined && { netns }),
     ...(cgroup !== undefined && { cgroup }),
   };
@@ -156,6 +170,18 @@ function readAttachMode(text: string): AttachMode {
   if (mode !== undefined) return mode;
   const advice = `give ${ATTACH_MODES.slice(0, -1).join(', ')} or ${ATTACH_MODES.at(-1) ?? ''}`;
   throw new ConfigError(`--attach ${text}`, 'no such way of attaching', advice);
+}
+
+/** What is exported as process name where there is no process; may be empty. */
+function readName(option: string, text: string): string {
+  const advice = `give up to ${MAX_NAME_OCTETS} octets, such as "(none)"; "" exports no name`;
+  if (UNFIT_FOR_NAMES.test(text)) {
+    throw new ConfigError(option, 'has a quote, a backslash or a control character', advice);
+  }
+  if (Buffer.byteLength(text) > MAX_NAME_OCTETS) {
+    throw new ConfigError(`${option} ${text}`, `has more than ${MAX_NAME_OCTETS} octets`, advice);
+  }
+  return text;
 }
 
 function readProfile(text: string): TemplateProfile {

@@ -4,6 +4,7 @@ import { openKernelFlowSource, type KernelFlowSource } from '../bpf-loader/kerne
 import { createExportingProcess, type ExportingProcess } from '../exporter/exporting-process.js';
 import type { KernelClock } from '../flow/clock.js';
 import type { FlowSink } from '../flow/flow-sink.js';
+import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory } from '../flow/process-directory.js';
 import { UserNames } from '../process/user-names.js';
 import type { ExportConfig, MeterConfig } from './meter-config.js';
@@ -22,6 +23,7 @@ interface MeterHooks {
 export interface FlowContext {
   readonly clock: KernelClock;
   readonly directory: ProcessDirectory;
+  readonly nonProcessNames: NonProcessNames;
 }
 
 export type ExportStatistics = ReturnType<ExportingProcess['statistics']>;
@@ -42,7 +44,11 @@ export async function runMeter(
   openSink: (context: FlowContext) => Promise<FlowSink>,
   hooks: MeterHooks,
 ): Promise<MeterSummary> {
-  const context: FlowContext = { clock: openKernelClock(), directory: new UserNames() };
+  const context: FlowContext = {
+    clock: openKernelClock(),
+    directory: new UserNames(),
+    nonProcessNames: config.nonProcessNames,
+  };
   // The sink first: a collector that cannot be reached is known before the kernel is touched.
   const sink = await openSink(context);
   let source: KernelFlowSource;

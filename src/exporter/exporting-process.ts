@@ -5,6 +5,7 @@ import type { KernelClock } from '../flow/clock.js';
 import { FLOW_RECORD } from '../flow/flow-contract.gen.js';
 import type { FlowSink } from '../flow/flow-sink.js';
 import type { FlowRecordBatch } from '../flow/flow-source.js';
+import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory } from '../flow/process-directory.js';
 import type { TemplateProfile } from '../templates/flow-fields.js';
 import { flowTemplate } from '../templates/flow-template.js';
@@ -39,6 +40,8 @@ export interface ExportingProcessOptions {
   readonly messagesPerSecond?: number;
   readonly clock: KernelClock;
   readonly directory: ProcessDirectory;
+  /** "(kernel)" and the like, unless they are given. */
+  readonly nonProcessNames?: NonProcessNames;
 }
 
 /**
@@ -120,7 +123,7 @@ class Exporter implements ExportingProcess {
   #lastError: string | undefined;
 
   constructor(options: ExportingProcessOptions, transport: MessageTransport) {
-    const { version, profile, directory, maxMessageOctets } = options;
+    const { version, profile, directory, nonProcessNames, maxMessageOctets } = options;
     this.#options = options;
     this.#transport = transport;
     this.#format = version === 9 ? NETFLOW_V9 : IPFIX;
@@ -133,7 +136,7 @@ class Exporter implements ExportingProcess {
     const plans = this.#plans.map(([, plan]) => plan);
     checkOptions(options, leastMessageOctets(this.#format, plans));
     this.#templateMessages = packTemplateMessages(this.#format, [ipv4, ipv6], maxMessageOctets);
-    this.#context = createEncodingContext(directory);
+    this.#context = createEncodingContext(directory, nonProcessNames);
     this.#packer = new MessagePacker(this.#format, plans, maxMessageOctets, this.#context);
     this.#pacer = createPacer({
       messagesPerSecond: options.messagesPerSecond ?? DEFAULT_MESSAGES_PER_SECOND,

@@ -7,17 +7,20 @@ import {
   FLOW_RECORD,
   PROCESS_OWNER,
 } from '../flow/flow-contract.gen.js';
-import { FlowRecord } from '../flow/flow-record.js';
+import { NON_PROCESS_NAMES, type NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory } from '../flow/process-directory.js';
 import { VARIABLE_LENGTH } from '../templates/flow-fields.js';
-import type { FieldEncoding, ProcessSide } from '../templates/flow-fields.js';
+import type { FieldEncoding, ProcessText, ProcessTextEncoding } from '../templates/flow-fields.js';
 import type { Template } from '../templates/flow-template.js';
+import { RecordProcesses } from './record-processes.js';
 import { writeString } from './string-octets.js';
 
 export interface RecordPlan {
   readonly template: Template;
   /** Four numbers an operation: code, offset in the flow record, octets, code's own argument. */
   readonly operations: Int32Array;
+  /** What a TEXT operation writes, by its own argument. */
+  readonly texts: readonly ProcessTextEncoding[];
   /** The most octets that a record can have. */
   readonly maxRecordOctets: number;
 }
@@ -28,9 +31,7 @@ export interface EncodingContext {
   bootEpochMs: number;
   /** Time of day at sysUptime zero, whole milliseconds; only v9 has sysUptime. */
   uptimeZeroMs: number;
-  readonly directory: ProcessDirectory;
-  /** Moved to the record that is being encoded by what reads more than octets. */
-  readonly view: FlowRecord;
+  readonly processes: RecordProcesses;
   /** Names that did not fit into their field. */
   truncatedFields: number;
   /** Times before sysUptime zero, which went out as 0. */
@@ -45,14 +46,11 @@ const INTERFACE = 4;
 const FRAGMENT_FLAGS = 5;
 const USER_ID = 6;
 const RELIABILITY = 7;
-const PROCESS_NAME = 8;
-const USER_NAME = 9;
+const TEXT = 8;
 const STRIDE = 4;
 
 const RECORD = FLOW_RECORD.fields;
 const OWNER = PROCESS_OWNER.fields;
-/** Stands for the owner's offset where that depends on the record. */
-const LOCAL = -1;
 const WORD = 2 ** 32;
 const NO_USER = WORD - 1;
 /** "More fragments" of fragmentFlags: not the last packet's bit, but that there was a fragment. */
@@ -60,15 +58,20 @@ const MORE_FRAGMENTS = 0x20;
 /** A boolean (RFC 7011 §6.1.5). */
 const TRUE = 1;
 const FALSE = 2;
-/** The longest name in a field of variable length; one octet then holds the length. */
-const MAX_STRING_OCTETS = 64;
+/** The longest texts in fields of variable length; one octet then holds the length. */
+const MAX_TEXT_OCTETS: Readonly<Record<ProcessText, number>> = {
+  processName: 16,
+  userName: 64,
+};
 
-export function createEncodingContext(directory: ProcessDirectory): EncodingContext {
+export function createEncodingContext(
+  directory: ProcessDirectory,
+  names: NonProcessNames = NON_PROCESS_NAMES,
+): EncodingContext {
   return {
     bootEpochMs: 0,
     uptimeZeroMs: 0,
-    directory,
-    view: new FlowRecord(),
+    processes: new RecordProcesses(directory, names),
     truncatedFields: 0,
     clampedTimes: 0,
   };
@@ -86,7 +89,9 @@ export function encodeDataRecord(
   at: number,
   context: EncodingContext,
 ): number {
-  const { operations } = plan;
+  const { operations, texts } = plan;
+  const { processes } = context;
+  processes.moveTo(record, offset);
   let to = at;
   for (let i = 0; i < operations.length; i += STRIDE) {
     const from = offset + (operations[i + 1] ?? 0);
@@ -113,16 +118,20 @@ export function encodeDataRecord(
         break;
       }
       case RELIABILITY:
-        out[to] = context.view.at(record, offset).isAttributionReliable ? TRUE : FALSE;
+        out[to] = processes.record.isAttributionReliable ? TRUE : FALSE;
         break;
       case USER_ID: {
         const isOwned = record.readUInt32LE(from + OWNER.pid.offset) !== 0;
         out.writeUInt32BE(isOwned ? record.readUInt32LE(from + OWNER.uid.offset) : NO_USER, to);
         break;
       }
-      default:
-        to = writeName(operations, i, record, offset, out, to, context);
+      default: {
+        const encoding = texts[operations[i + 3] ?? 0];
+        if (encoding === undefined) break;
+        const text = processes.text(encoding.text, encoding.owner);
+        to = writeText(text, octets, operations[i + 1] ?? 0, out, to, context);
         continue;
+      }
     }
     to += octets;
   }
@@ -162,33 +171,18 @@ function isLoopback(record: Buffer, offset: number): boolean {
   return ((record[offset + RECORD.flags.offset] ?? 0) & FLOW_FLAG.FLOW_LOOPBACK) !== 0;
 }
 
-/** PROCESS_NAME and USER_NAME: the operations whose length can depend on the record. */
-function writeName(
-  operations: Int32Array,
-  index: number,
-  record: Buffer,
-  offset: number,
+/** Returns where the field ends: the only one whose length can depend on the record. */
+function writeText(
+  text: Uint8Array,
+  octets: number,
+  limit: number,
   out: Buffer,
   at: number,
   context: EncodingContext,
 ): number {
-  const ownerOffset = operations[index + 1] ?? 0;
-  const octets = operations[index + 2] ?? 0;
-  const owner = offset + (ownerOffset === LOCAL ? localOwner(record, offset) : ownerOffset);
   const isVariable = octets === VARIABLE_LENGTH;
   const start = isVariable ? at + 1 : at;
-  // A fixed field keeps a NUL at its end, for collectors that read it as a C string.
-  const limit = isVariable ? MAX_STRING_OCTETS : octets - 1;
-  let written = 0;
-  if (record.readUInt32LE(owner + OWNER.pid.offset) !== 0) {
-    if (operations[index] === PROCESS_NAME) {
-      const { offset: comm, size } = OWNER.comm;
-      written = writeString(record, owner + comm, size, out, start, limit);
-    } else {
-      const name = context.directory.userNameBytes(record.readUInt32LE(owner + OWNER.uid.offset));
-      written = writeString(name, 0, name.length, out, start, limit);
-    }
-  }
+  let written = writeString(text, 0, text.length, out, start, limit);
   if (written < 0) {
     written = ~written;
     context.truncatedFields++;
@@ -201,34 +195,42 @@ function writeName(
   return start + octets;
 }
 
-/** Where the process on this host stands: it sends what goes out and receives what comes in. */
-function localOwner(record: Buffer, offset: number): number {
-  const isSent =
-    record[offset + RECORD.direction.offset] === FLOW_DIRECTION.FLOW_EGRESS ||
-    isLoopback(record, offset);
-  return isSent ? RECORD.source.offset : RECORD.destination.offset;
-}
-
 export function compileRecordPlan(template: Template): RecordPlan {
   const operations: number[] = [];
+  const texts: ProcessTextEncoding[] = [];
   let maxRecordOctets = 0;
   for (const field of template.fields) {
-    const isVariable = field.octets === VARIABLE_LENGTH;
-    maxRecordOctets += isVariable ? 1 + MAX_STRING_OCTETS : field.octets;
+    const { encoding, octets } = field;
+    if (encoding.kind === 'processText') {
+      const limit = textLimit(encoding, octets);
+      operations.push(TEXT, limit, octets, texts.length);
+      texts.push(encoding);
+      maxRecordOctets += octets === VARIABLE_LENGTH ? 1 + limit : octets;
+      continue;
+    }
+    maxRecordOctets += octets;
     const last = operations.length - STRIDE;
-    const { encoding } = field;
     // Neighbours in the flow record that are neighbours in the data record go in one copy.
     const lastEnd = (operations[last + 1] ?? 0) + (operations[last + 2] ?? 0);
     if (encoding.kind === 'copy' && operations[last] === COPY && lastEnd === encoding.offset) {
       operations[last + 2] = (operations[last + 2] ?? 0) + encoding.octets;
     } else {
-      operations.push(...operation(encoding, field.octets));
+      operations.push(...operation(encoding, octets));
     }
   }
-  return { template, operations: Int32Array.from(operations), maxRecordOctets };
+  return { template, operations: Int32Array.from(operations), texts, maxRecordOctets };
 }
 
-function operation(encoding: FieldEncoding, octets: number): [number, number, number, number] {
+/** The most octets of the text itself. */
+function textLimit({ text }: ProcessTextEncoding, octets: number): number {
+  // A fixed field keeps a NUL at its end, for collectors that read it as a C string.
+  return octets === VARIABLE_LENGTH ? MAX_TEXT_OCTETS[text] : octets - 1;
+}
+
+function operation(
+  encoding: Exclude<FieldEncoding, ProcessTextEncoding>,
+  octets: number,
+): [number, number, number, number] {
   switch (encoding.kind) {
     case 'copy':
       return [COPY, encoding.offset, octets, 0];
@@ -247,14 +249,6 @@ function operation(encoding: FieldEncoding, octets: number): [number, number, nu
     case 'reliability':
       return [RELIABILITY, 0, octets, 0];
     case 'userId':
-      return [USER_ID, ownerOffset(encoding.owner), octets, 0];
-    case 'processName':
-      return [PROCESS_NAME, ownerOffset(encoding.owner), octets, 0];
-    case 'userName':
-      return [USER_NAME, ownerOffset(encoding.owner), octets, 0];
+      return [USER_ID, RECORD[encoding.owner].offset, octets, 0];
   }
-}
-
-function ownerOffset(owner: ProcessSide): number {
-  return owner === 'local' ? LOCAL : RECORD[owner].offset;
 }

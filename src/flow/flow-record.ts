@@ -95,6 +95,10 @@ export class FlowRecord {
     const { FLOW_EGRESS, FLOW_INGRESS } = FLOW_DIRECTION;
     return this.direction === (side === 'source' ? FLOW_EGRESS : FLOW_INGRESS);
   }
+  /** The side on this host; the sending one where both are (loopback). */
+  get localSide(): FlowSide {
+    return this.isLocal('source') ? 'source' : 'destination';
+  }
   /** Whether a process of this host stands at this side of the flow. */
   hasProcess(side: FlowSide): boolean {
     return this.pid(side) !== 0;
@@ -137,6 +141,12 @@ export class FlowRecord {
     let end = start;
     while (end < start + P.comm.size && this.bytes[end] !== 0) end++;
     return this.bytes.toString('utf8', start, end);
+  }
+
+  /** The same as octets, NUL padded to the length of the field. */
+  copyComm(side: FlowSide, out: Buffer): void {
+    const start = this.#owner(side) + P.comm.offset;
+    this.bytes.copy(out, 0, start, start + P.comm.size);
   }
 
   #isReliable(side: FlowSide): boolean {

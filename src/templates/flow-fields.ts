@@ -37,10 +37,20 @@ export type FieldEncoding =
   | { readonly kind: 'reliability' }
   /** User id, 2^32 - 1 (Linux' "no user") where there is no process: 0 would be root. */
   | { readonly kind: 'userId'; readonly owner: FlowSide }
-  /** Name of the process, empty without one. */
-  | { readonly kind: 'processName'; readonly owner: ProcessSide }
+  /** Text about the process. */
+  | ProcessTextEncoding;
+
+export interface ProcessTextEncoding {
+  readonly kind: 'processText';
+  readonly text: ProcessText;
+  readonly owner: ProcessSide;
+}
+
+export type ProcessText =
+  /** Name of the process; on this host, where there is none, a word for why. */
+  | 'processName'
   /** Login name of the user, empty without a process. */
-  | { readonly kind: 'userName'; readonly owner: ProcessSide };
+  | 'userName';
 
 /** `local`: the process on this host; the sending one where both are (loopback). */
 export type ProcessSide = FlowSide | 'local';
@@ -77,6 +87,10 @@ function processId(side: FlowSide): FieldEncoding {
   return { kind: 'swap', offset: FLOW_RECORD.fields[side].offset + offset, octets: size };
 }
 
+function text(text: ProcessText, owner: ProcessSide): FieldEncoding {
+  return { kind: 'processText', text, owner };
+}
+
 function field(
   element: ElementName,
   encoding: FieldEncoding,
@@ -90,8 +104,6 @@ function field(
 
 const INGRESS_INTERFACE = { kind: 'interface', way: 'ingress' } as const;
 const EGRESS_INTERFACE = { kind: 'interface', way: 'egress' } as const;
-const LOCAL_PROCESS = { kind: 'processName', owner: 'local' } as const;
-const LOCAL_USER = { kind: 'userName', owner: 'local' } as const;
 
 /*
  * The forms are those that every nfdump from 1.6 on reads, where formats leave a choice:
@@ -144,15 +156,22 @@ export const FLOW_FIELDS: readonly FlowField[] = [
   field('destinationMacAddress', copy('destination_mac'), 6, 6),
   field('fragmentFlags', { kind: 'fragmentFlags' }, 1, 1),
   field('dataRecordsReliability', { kind: 'reliability' }, 1, ABSENT),
-  field('netflow9UserName', LOCAL_PROCESS, ABSENT, 20),
-  field('applicationName', LOCAL_PROCESS, VARIABLE_LENGTH, ABSENT, 'both', 'standard'),
-  field('userName', LOCAL_USER, VARIABLE_LENGTH, ABSENT, 'both', 'standard'),
+  field('netflow9UserName', text('processName', 'local'), ABSENT, 20),
+  field(
+    'applicationName',
+    text('processName', 'local'),
+    VARIABLE_LENGTH,
+    ABSENT,
+    'both',
+    'standard',
+  ),
+  field('userName', text('userName', 'local'), VARIABLE_LENGTH, ABSENT, 'both', 'standard'),
   field('srcProcessId', processId('source'), 4, 4),
-  field('srcProcessName', { kind: 'processName', owner: 'source' }, VARIABLE_LENGTH, 16),
+  field('srcProcessName', text('processName', 'source'), VARIABLE_LENGTH, 16),
   field('srcProcessUserId', { kind: 'userId', owner: 'source' }, 4, 4),
-  field('srcProcessUserName', { kind: 'userName', owner: 'source' }, VARIABLE_LENGTH, 32),
+  field('srcProcessUserName', text('userName', 'source'), VARIABLE_LENGTH, 32),
   field('dstProcessId', processId('destination'), 4, 4),
-  field('dstProcessName', { kind: 'processName', owner: 'destination' }, VARIABLE_LENGTH, 16),
+  field('dstProcessName', text('processName', 'destination'), VARIABLE_LENGTH, 16),
   field('dstProcessUserId', { kind: 'userId', owner: 'destination' }, 4, 4),
-  field('dstProcessUserName', { kind: 'userName', owner: 'destination' }, VARIABLE_LENGTH, 32),
+  field('dstProcessUserName', text('userName', 'destination'), VARIABLE_LENGTH, 32),
 ];

@@ -1,5 +1,6 @@
 // Flow records for the formatters, field by field.
 import { FLOW_RECORD, PROCESS_OWNER } from '../../src/flow/flow-contract.gen.js';
+import { NON_PROCESS_NAMES } from '../../src/flow/non-process-names.js';
 import { FlowRecord } from '../../src/flow/flow-record.js';
 
 type RecordField = keyof typeof FLOW_RECORD.fields;
@@ -56,3 +57,5 @@ export const DIRECTORY = {
   userNameBytes: (uid: number): Uint8Array => Buffer.from(DIRECTORY.userName(uid)),
   identity: () => undefined,
 };
+
+export const NAMES = { directory: DIRECTORY, nonProcessNames: NON_PROCESS_NAMES };

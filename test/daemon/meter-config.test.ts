@@ -14,6 +14,9 @@ const METER: MeterSettings = {
   idleTimeout: '15',
   maxFlows: '65536',
   attach: 'auto',
+  kernelName: '(kernel)',
+  forwardedName: '(forwarded)',
+  unknownName: '(unknown)',
 };
 const EXPORT: ExportSettings = {
   collector: '192.0.2.1:9995',
@@ -30,6 +33,7 @@ t.test('plain settings are taken as they are, with times in milliseconds', async
     idleTimeoutMs: 15_000,
     maxFlows: 65_536,
     attach: 'auto',
+    nonProcessNames: { kernel: '(kernel)', forwarded: '(forwarded)', unknown: '(unknown)' },
   });
   t.same(readExportConfig(EXPORT), {
     version: 9,
@@ -51,6 +55,11 @@ const goodMeter: readonly { given: Partial<MeterSettings>; expected: object }[] 
   { given: { activeTimeout: '604800' }, expected: { activeTimeoutMs: 604_800_000 } },
   { given: { maxFlows: '1' }, expected: { maxFlows: 1 } },
   { given: { attach: 'clsact' }, expected: { attach: 'clsact' } },
+  { given: { kernelName: '' }, expected: { nonProcessNames: { kernel: '' } } },
+  {
+    given: { unknownName: 'fünfzehn Okt.!' },
+    expected: { nonProcessNames: { unknown: 'fünfzehn Okt.!' } },
+  },
   { given: { netns: 'blue' }, expected: { netns: 'blue' } },
   { given: { cgroup: '/sys/fs/cgroup/a' }, expected: { cgroup: '/sys/fs/cgroup/a' } },
 ];
@@ -82,6 +91,18 @@ const badMeter: readonly { given: Partial<MeterSettings>; message: string | RegE
   { given: { maxFlows: '0' }, message: /^--max-flows 0: is out of range \(give one from 1 to/ },
   { given: { maxFlows: '1.5' }, message: /not a whole number/ },
   { given: { attach: 'xdp' }, message: /^--attach xdp: .*give auto, tcx or clsact/ },
+  {
+    given: { kernelName: 'sixteen-octets--' },
+    message:
+      '--kernel-name sixteen-octets--: has more than 15 octets (give up to 15 octets, such as "(none)"; "" exports no name)',
+  },
+  { given: { unknownName: 'fünfzehn Okt.!!' }, message: /^--unknown-name .*more than 15 octets/ },
+  {
+    given: { forwardedName: 'a\x1b[2J' },
+    message: /^--forwarded-name: has a .* control character/,
+  },
+  { given: { forwardedName: '\u202e' }, message: /control character/ },
+  { given: { forwardedName: 'a"b' }, message: /has a quote/ },
   { given: { netns: '' }, message: /^--netns: is empty/ },
   { given: { cgroup: 'system.slice' }, message: /not an absolute path/ },
 ];

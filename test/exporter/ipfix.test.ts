@@ -108,6 +108,40 @@ t.test('ICMPv6 and fragments have their own elements', async (t) => {
   t.equal(value('0/14'), '00000000');
 });
 
+t.test('where this host has no process a word says why, at the local side only', async (t) => {
+  const { sweep, transport } = await recordExport(10, { profile: 'process' });
+  await sweep([
+    { ...PING_FLOW, destination: { method: 'ATTRIBUTION_KERNEL' } },
+    { ...PING_FLOW, source: { method: 'ATTRIBUTION_KERNEL' } },
+    { ...PING_FLOW, destination: { method: 'ATTRIBUTION_FORWARDED' } },
+  ]);
+  const decoder = new IpfixDecoder();
+  const records = transport.messages.flatMap((message) => decoder.decode(message).records);
+  const values = (key: string): unknown =>
+    records.map(({ fields }) => fields.get(key)?.toString('latin1'));
+  t.same(values('35632/376'), ['(kernel)', '(unknown)', '(forwarded)']);
+  t.same(values('35632/375'), Array(3).fill('\0\0\0\0'), 'without a process id');
+  t.same(values('35632/426'), Array(3).fill('\xff\xff\xff\xff'), 'nor a user id');
+  t.same(values('35632/377'), ['', '', ''], 'nor a user name');
+  t.same(values('35632/169'), ['', '', ''], 'the other host');
+});
+
+t.test('the names of non-processes can be chosen, also none', async (t) => {
+  const nonProcessNames = { kernel: '', forwarded: 'transit', unknown: '?' };
+  const { sweep, transport } = await recordExport(10, { profile: 'standard', nonProcessNames });
+  await sweep([
+    { ...PING_FLOW, destination: { method: 'ATTRIBUTION_KERNEL' } },
+    { ...PING_FLOW, destination: { method: 'ATTRIBUTION_FORWARDED' } },
+    PING_FLOW,
+  ]);
+  const decoder = new IpfixDecoder();
+  const records = transport.messages.flatMap((message) => decoder.decode(message).records);
+  t.same(
+    records.map(({ fields }) => fields.get('0/96')?.toString()),
+    ['', 'transit', '?'],
+  );
+});
+
 t.test('a record whose process was inferred says that it is not reliable', async (t) => {
   const { sweep, transport } = await recordExport(10);
   const inferred = { pid: 1234, uid: 1000, comm: 'curl', method: 'ATTRIBUTION_LISTENER' } as const;
