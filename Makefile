@@ -15,7 +15,8 @@ CC := gcc
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PATH="$$PATH")
 
 RUN_PACKAGES := clang libbpf-dev libbpf1 bpftool iproute2
-TEST_PACKAGES := $(RUN_PACKAGES) llvm clang-format gcc libc6-dev procps nfdump tshark tcpdump ethtool curl
+TEST_PACKAGES := $(RUN_PACKAGES) llvm clang-format gcc libc6-dev procps nfdump tshark tcpdump ethtool \
+	nftables curl
 
 BPF_OBJECT := build/bpf/procflow.bpf.o
 BPF_PARTS := $(patsubst bpf/%.c,build/bpf/%.o,$(wildcard bpf/*.bpf.c))
@@ -27,11 +28,11 @@ BENCH_GENERATORS := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/generato
 EMPTY_TWIN := build/bench/empty-twin.bpf.o
 TS_SOURCES := $(shell find $(wildcard src test scripts bench) -name "*.ts")
 
-.PHONY: help install install-run build program run test check lint generate generated-is-fresh \
-	format demo clean
+.PHONY: help install install-run build program run test attribution check lint generate \
+	generated-is-fresh format demo clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: ## what building and testing need: Debian packages and node_modules
 	@scripts/install-packages.sh $(TEST_PACKAGES)
@@ -93,6 +94,10 @@ test: install ## build, check, run all tests; the last line counts them. TESTS=f
 	@$(MAKE) -s build
 	@$(MAKE) -s check
 	@node build/scripts/run-tests.js $(TESTS)
+
+attribution: install ## which process each packet has, case by case against ground truth; CASES=regex
+	@$(MAKE) -s build
+	@$(SUDO) node build/test/attribution/print-table.js $(if $(CASES),'$(CASES)')
 
 check: install ## linter, formatters, type check, generated files
 	@$(MAKE) -s lint generated-is-fresh

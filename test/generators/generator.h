@@ -17,8 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 union endpoint {
@@ -133,17 +133,94 @@ static inline int add_ip_options(int socket_fd, int family)
 	return 16;
 }
 
+/* What a generator can be told: `--name TEXT`, `--name NUMBER`, or the name alone for a flag. */
+struct argument {
+	const char *name;
+	const char **text;
+	long *number;
+	bool *flag;
+};
+
+/*
+ * Fills in what `known` points to; its last element is empty. Returns the index of the first
+ * argument that is no option: what stands behind "--" is left to the caller.
+ */
+static inline int parse_arguments(int argc, char **argv, const struct argument *known,
+				  const char *usage_text)
+{
+	int i = 1;
+
+	for (; i < argc && strncmp(argv[i], "--", 2) == 0; i++) {
+		const struct argument *argument = known;
+
+		if (argv[i][2] == '\0')
+			return i + 1;
+		while (argument->name && strcmp(argument->name, argv[i] + 2) != 0)
+			argument++;
+		if (!argument->name || (!argument->flag && ++i == argc))
+			usage(usage_text);
+		if (argument->flag)
+			*argument->flag = true;
+		else if (argument->number)
+			*argument->number = number(argv[i]);
+		else
+			*argument->text = argv[i];
+	}
+	return i;
+}
+
+/* What makes a process unmistakable, also when its pid is given to another one. */
+struct identity {
+	int pid; /* in the pid namespace that /proc belongs to, whatever the process's own is */
+	char comm[32];	    /* of the group leader, whichever thread asks */
+	long long start_ms; /* since 1970, cut to a clock tick */
+};
+
+static inline long long clock_ms(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+static inline struct identity identity(void)
+{
+	struct identity self = {0};
+	unsigned long long start_ticks = 0;
+	char stat[1024] = "", *open, *close;
+	FILE *file = fopen("/proc/self/stat", "r");
+
+	/* "pid (comm) state ..."; the start is the 22nd: see proc_pid_stat(5) */
+	if (!file || !fgets(stat, sizeof(stat), file))
+		fail("/proc/self/stat");
+	fclose(file);
+	open = strchr(stat, '(');
+	close = strrchr(stat, ')');
+	if (!open || !close)
+		fail("/proc/self/stat");
+	self.pid = atoi(stat);
+	snprintf(self.comm, sizeof(self.comm), "%.*s", (int)(close - open - 1), open + 1);
+	sscanf(close + 1,
+	       " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+	       &start_ticks);
+	self.start_ms = clock_ms(CLOCK_REALTIME) - clock_ms(CLOCK_BOOTTIME) +
+			start_ticks * 1000 / sysconf(_SC_CLK_TCK);
+	return self;
+}
+
 /* One line: who reports, then the members that `format` gives, each beginning with a comma. */
 static inline void report(const char *event, const char *format, ...)
 {
-	char comm[17] = "", members[512];
+	struct identity self = identity();
+	char members[512];
 	va_list arguments;
 
-	prctl(PR_GET_NAME, comm);
 	va_start(arguments, format);
 	vsnprintf(members, sizeof(members), format, arguments);
 	va_end(arguments);
-	printf("{\"event\":\"%s\",\"pid\":%d,\"comm\":\"%s\"%s}\n", event, getpid(), comm, members);
+	printf("{\"event\":\"%s\",\"pid\":%d,\"comm\":\"%s\",\"start_ms\":%lld%s}\n", event,
+	       self.pid, self.comm, self.start_ms, members);
 	fflush(stdout);
 }
 

@@ -19,6 +19,8 @@ export type Report = Readonly<Record<string, unknown>> & {
   readonly event: string;
   readonly pid: number;
   readonly comm: string;
+  /** Start of the process in milliseconds since 1970, cut to a clock tick (10 ms). */
+  readonly start_ms: number;
 };
 
 interface Waiter {

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { cgroup2Mount } from './test-cgroup.js';
 
-const PROGRAMS = ['ip', 'tc', 'ethtool', 'nfcapd', 'nfdump', 'tshark', 'tcpdump'] as const;
+const PROGRAMS = ['ip', 'tc', 'ethtool', 'nft', 'nfcapd', 'nfdump', 'tshark', 'tcpdump'] as const;
 
 export const PROJECT_ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 

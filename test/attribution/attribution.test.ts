@@ -1,0 +1,15 @@
+// The table of cases as a test: every flow of every case has its process, and no other.
+import t from 'tap';
+import { missingRequirement } from '../support/requirements.js';
+import { ALL_CASES } from './all-cases.js';
+import { runCases } from './run-cases.js';
+
+t.test('every flow has its process', { skip: missingRequirement() }, async (t) => {
+  const { rows, totals } = await runCases(t, ALL_CASES);
+  for (const { name, family, verdict, reasons } of rows) {
+    const title = `${name}${family === '' ? '' : `, ${family}`}`;
+    if (verdict === 'PASS' || verdict === 'FAIL') t.same(reasons, [], title);
+    else t.comment(`${verdict}: ${title}: ${reasons.join('; ')}`);
+  }
+  for (const { meter, attributed } of totals) t.ok(attributed > 0, `${meter} names processes`);
+});

@@ -1,0 +1,41 @@
+// Plays cases on a stage, each for each family, and judges what procflow exported of them.
+import type { Teardown } from '../support/program.js';
+import { FAMILIES, type Case, type Truth } from './case.js';
+import { judge, type Judgement, type Performance } from './judge.js';
+import { makeStage, type Stage } from './stage.js';
+
+interface Part {
+  readonly number: number;
+  readonly case: Case;
+  readonly family: (typeof FAMILIES)[number];
+}
+
+async function perform(stage: Stage, part: Part): Promise<Performance> {
+  if (part.case.missing?.() !== undefined) return { ...part, truths: [] };
+  try {
+    const truths: readonly Truth[] = await part.case.run(stage.scene(part.number, part.family));
+    return { ...part, truths };
+  } catch (error) {
+    return { ...part, truths: [], failure: `did not run: ${String(error)}` };
+  }
+}
+
+/** One case after the other; those that begin early go on when packets are metered. */
+export async function runCases(t: Teardown, cases: readonly Case[]): Promise<Judgement> {
+  const stage = makeStage(t, cases);
+  const parts = cases.flatMap((theCase, i) =>
+    (theCase.families ?? FAMILIES).map((family) => ({ number: i + 1, case: theCase, family })),
+  );
+  const early: Promise<Performance>[] = [];
+  for (const part of parts.filter((p) => p.case.isEarly === true)) {
+    const performance = perform(stage, part);
+    early.push(performance);
+    await Promise.race([performance, stage.isWaiting(part.number, part.family)]);
+  }
+  await stage.startMetering();
+  const performances = await Promise.all(early);
+  for (const part of parts.filter((p) => p.case.isEarly !== true)) {
+    performances.push(await perform(stage, part));
+  }
+  return judge(performances, await stage.finish());
+}

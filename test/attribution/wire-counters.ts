@@ -1,0 +1,64 @@
+// What passes a wire, counted by nftables: packets and IP octets between each pair of addresses.
+// Counted where they arrive, one frame at a time, before anything is reassembled or rejected.
+import { execFileSync } from 'node:child_process';
+import type { Namespace } from '../support/network-namespace.js';
+import type { Count } from './case.js';
+
+/** Keyed by "source destination". */
+export type PairCounts = ReadonlyMap<string, Count>;
+
+const TABLE = 'procflow_test';
+const COUNTED = `{ flags dynamic; size 65535; counter; type`;
+
+function nft(namespace: Namespace, args: readonly string[], input?: string): string {
+  return execFileSync('ip', ['netns', 'exec', namespace.name, 'nft', ...args], {
+    encoding: 'utf8',
+    maxBuffer: 2 ** 26,
+    ...(input !== undefined && { input }),
+  });
+}
+
+function chain(device: string): string {
+  return `chain in_${device} {
+    type filter hook ingress device "${device}" priority 0; policy accept;
+    update @ipv4 { ip saddr . ip daddr }
+    update @ipv6 { ip6 saddr . ip6 daddr }
+  }`;
+}
+
+/** Begins to count what arrives at these interfaces. */
+export function countArrivals(namespace: Namespace, devices: readonly string[]): void {
+  const sets = [`set ipv4 ${COUNTED} ipv4_addr . ipv4_addr; }`];
+  sets.push(`set ipv6 ${COUNTED} ipv6_addr . ipv6_addr; }`);
+  const parts = [...sets, ...devices.map(chain)].join('\n');
+  nft(namespace, ['-f', '-'], `table netdev ${TABLE} {\n${parts}\n}\n`);
+}
+
+interface Element {
+  readonly elem: {
+    readonly val: { readonly concat: readonly [string, string] };
+    readonly counter: { readonly packets: number; readonly bytes: number };
+  };
+}
+
+/** What arrived anywhere in these namespaces so far. */
+export function readArrivals(namespaces: readonly Namespace[]): PairCounts {
+  const counts = new Map<string, Count>();
+  for (const namespace of namespaces) {
+    const listing = JSON.parse(nft(namespace, ['-j', 'list', 'sets', 'netdev'])) as {
+      readonly nftables: readonly { readonly set?: { readonly elem?: readonly Element[] } }[];
+    };
+    for (const { elem } of listing.nftables.flatMap(({ set }) => set?.elem ?? [])) {
+      addCount(counts, elem.val.concat.join(' '), {
+        packets: elem.counter.packets,
+        octets: elem.counter.bytes,
+      });
+    }
+  }
+  return counts;
+}
+
+export function addCount(counts: Map<string, Count>, key: string, more: Count): void {
+  const { packets, octets } = counts.get(key) ?? { packets: 0, octets: 0 };
+  counts.set(key, { packets: packets + more.packets, octets: octets + more.octets });
+}
