@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Sends exactly N Ethernet frames through AF_PACKET, built octet by octet: UDP in IPv4 or IPv6
- * with VLAN tags, IP options, extension headers or fragments, spread over a number of flows.
+ * with VLAN tags, IP options, extension headers or fragments, spread over a number of flows. By
+ * sendmmsg() or through a ring mapped into the program.
  */
 #include "generator.h"
 #include "frame.h"
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #define BATCH 64
@@ -20,6 +22,7 @@ struct plan {
 	long cpu;
 	long pause_ms; /* after each round of the flows */
 	bool bypass_qdisc;
+	bool mapped_ring;
 };
 
 static const struct option options[] = {
@@ -40,6 +43,7 @@ static const struct option options[] = {
 	{"cpu", required_argument, NULL, 'c'},
 	{"pause", required_argument, NULL, 'P'},
 	{"bypass-qdisc", no_argument, NULL, 'b'},
+	{"mapped-ring", no_argument, NULL, 'r'},
 	{0},
 };
 
@@ -106,11 +110,15 @@ static void parse_option(struct plan *plan, int option)
 	case 'b':
 		plan->bypass_qdisc = true;
 		break;
+	case 'r':
+		plan->mapped_ring = true;
+		break;
 	default:
 		usage("frame-sender --interface NAME --destination-mac MAC --source ADDRESS "
 		      "--to ADDRESS --port N [--source-port N] [--count N] [--flows N] [--size N] "
 		      "[--vlan N [--inner-vlan N]] [--fragments N] [--ip-options] "
-		      "[--extension-headers] [--cpu N] [--pause MS] [--bypass-qdisc]");
+		      "[--extension-headers] [--cpu N] [--pause MS] [--bypass-qdisc] "
+		      "[--mapped-ring]");
 	}
 }
 
@@ -196,6 +204,43 @@ static long send_frames(const struct plan *plan, int socket_fd)
 	return octets;
 }
 
+/* The frames of a ring that kernel and program share; one send() hands over all that are marked. */
+static long send_through_ring(const struct plan *plan, int socket_fd)
+{
+	struct tpacket_req request = {
+		.tp_block_size = BATCH * 2048,
+		.tp_block_nr = 1,
+		.tp_frame_size = 2048,
+		.tp_frame_nr = BATCH,
+	};
+	long octets = 0;
+	uint8_t *ring;
+
+	if (setsockopt(socket_fd, SOL_PACKET, PACKET_TX_RING, &request, sizeof(request)) != 0)
+		fail("PACKET_TX_RING");
+	ring = mmap(NULL, request.tp_block_size, PROT_READ | PROT_WRITE, MAP_SHARED, socket_fd, 0);
+	if (ring == MAP_FAILED)
+		fail("mmap of the ring");
+	for (long done = 0; done < plan->count;) {
+		for (int slot = 0; slot < BATCH && done < plan->count; slot++, done++) {
+			struct tpacket_hdr *header = (void *)(ring + slot * 2048);
+			long datagram = done / plan->frame.fragments;
+			struct frame frame = build_frame(
+				&plan->frame,
+				(uint8_t *)header + TPACKET_HDRLEN - sizeof(struct sockaddr_ll),
+				datagram % plan->flows, datagram, done % plan->frame.fragments);
+
+			octets += frame.ip_octets;
+			header->tp_len = frame.octets;
+			header->tp_status = TP_STATUS_SEND_REQUEST;
+		}
+		/* It returns when every frame is sent: the slots are free again. */
+		if (send(socket_fd, NULL, 0, 0) < 0)
+			fail("send");
+	}
+	return octets;
+}
+
 int main(int argc, char **argv)
 {
 	struct plan plan = parse(argc, argv);
@@ -210,7 +255,8 @@ int main(int argc, char **argv)
 		if (sched_setaffinity(0, sizeof(cpus), &cpus) != 0)
 			fail("sched_setaffinity");
 	}
-	octets = send_frames(&plan, socket_fd);
+	octets = plan.mapped_ring ? send_through_ring(&plan, socket_fd)
+				  : send_frames(&plan, socket_fd);
 	report("done", ",\"packets\":%ld,\"octets\":%ld", plan.count, octets);
 	return 0;
 }
