@@ -40,6 +40,9 @@ Examples:
   # a container's network namespace, told apart by its observation domain
   procflow export -i eth0 --netns web -n 192.0.2.1:4739 -v 10 --observation-domain 7
 
+  # with the parent, the command line and the container of each process
+  procflow export -i any -n 192.0.2.1:4739 -v 10 --profile full
+
 Exit codes:
   0  ended by a signal, all in good order
   1  could not start, or metering broke down
@@ -70,7 +73,8 @@ export function exportCommand(io: ProgramIo): Command {
     .addOption(
       withDefault(
         `--profile <${TEMPLATE_PROFILES.join('|')}>`,
-        'standard has no enterprise elements, for collectors that refuse them',
+        'fields of a flow: full adds parent, command line and container of its process; standard ' +
+          'has no enterprise elements, for collectors that refuse them',
         'process',
       ),
     );

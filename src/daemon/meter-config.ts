@@ -36,6 +36,7 @@ export type AttachMode = (typeof ATTACH_MODES)[number];
 
 export const TEMPLATE_PROFILES = [
   'process',
+  'full',
   'standard',
 ] as const satisfies readonly TemplateProfile[];
 
@@ -168,7 +169,7 @@ function readInteger(option: string, text: string, min: number, max: number): nu
 function readAttachMode(text: string): AttachMode {
   const mode = ATTACH_MODES.find((known) => known === text);
   if (mode !== undefined) return mode;
-  const advice = `give ${ATTACH_MODES.slice(0, -1).join(', ')} or ${ATTACH_MODES.at(-1) ?? ''}`;
+  const advice = `give ${alternatives(ATTACH_MODES)}`;
   throw new ConfigError(`--attach ${text}`, 'no such way of attaching', advice);
 }
 
@@ -187,8 +188,13 @@ function readName(option: string, text: string): string {
 function readProfile(text: string): TemplateProfile {
   const profile = TEMPLATE_PROFILES.find((known) => known === text);
   if (profile !== undefined) return profile;
-  const advice = `give ${TEMPLATE_PROFILES.join(' or ')}`;
+  const advice = `give ${alternatives(TEMPLATE_PROFILES)}`;
   throw new ConfigError(`--profile ${text}`, 'no such set of fields', advice);
+}
+
+/** "a, b or c" */
+function alternatives(words: readonly string[]): string {
+  return `${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`;
 }
 
 function readVersion(text: string): ExportVersion {

@@ -9,7 +9,7 @@ import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory } from '../flow/process-directory.js';
 import type { TemplateProfile } from '../templates/flow-fields.js';
 import { flowTemplate } from '../templates/flow-template.js';
-import type { ExportVersion } from '../templates/flow-template.js';
+import type { ExportVersion, Template } from '../templates/flow-template.js';
 import { ExportError } from './export-error.js';
 import { IPFIX } from './ipfix.js';
 import type { MessageFormat } from './message-format.js';
@@ -19,7 +19,7 @@ import type { MessageTransport } from './message-transport.js';
 import { NETFLOW_V9 } from './netflow-v9.js';
 import { DEFAULT_BURST_MESSAGES, DEFAULT_MESSAGES_PER_SECOND, createPacer } from './pacer.js';
 import type { Pacer } from './pacer.js';
-import { compileRecordPlan, createEncodingContext } from './record-plan.js';
+import { compileRecordPlan, compileRecordPlans, createEncodingContext } from './record-plan.js';
 import type { EncodingContext, RecordPlan } from './record-plan.js';
 import { messageOctets, packTemplateMessages } from './template-message.js';
 import type { TemplateMessage } from './template-message.js';
@@ -35,7 +35,7 @@ export interface ExportingProcessOptions {
   /** Over UDP a collector may miss templates, or start after the exporter. */
   readonly templateRefreshMs: number;
   readonly maxMessageOctets: number;
-  /** `standard` leaves out enterprise elements; `process`, with all, is the default. */
+  /** `process` is the default. */
   readonly profile?: TemplateProfile;
   readonly messagesPerSecond?: number;
   readonly clock: KernelClock;
@@ -51,6 +51,7 @@ export interface ExportingProcessOptions {
 export const DEFAULT_MAX_MESSAGE_OCTETS = 1372;
 /** RFC 7011 §3.1: the length field has 16 bits. UDP over IPv4 takes 28 less than that. */
 const LONGEST_MESSAGE_OCTETS = 65507;
+const IP_VERSIONS = { ipv4: 4, ipv6: 6 } as const;
 const DAY_MS = 86_400_000;
 const WORD = 2 ** 32;
 
@@ -72,7 +73,7 @@ export interface ExportStatistics {
   readonly refusals: number;
   /** Flow records that are neither IPv4 nor IPv6: not exported. */
   readonly unknownRecords: number;
-  /** Names cut to the length of their field. */
+  /** Names and command lines cut to the length of their field. */
   readonly truncatedFields: number;
   /** Times too early for v9's sysUptime, sent as 0. */
   readonly clampedTimes: number;
@@ -102,7 +103,7 @@ class Exporter implements ExportingProcess {
   readonly #transport: MessageTransport;
   readonly #format: MessageFormat;
   readonly #templateMessages: readonly TemplateMessage[];
-  readonly #plans: readonly (readonly [ipVersion: number, plan: RecordPlan])[];
+  readonly #plans: readonly RecordPlan[];
   readonly #context: EncodingContext;
   readonly #packer: MessagePacker;
   readonly #pacer: Pacer;
@@ -127,17 +128,13 @@ class Exporter implements ExportingProcess {
     this.#options = options;
     this.#transport = transport;
     this.#format = version === 9 ? NETFLOW_V9 : IPFIX;
-    const ipv4 = flowTemplate(version, 'ipv4', profile);
-    const ipv6 = flowTemplate(version, 'ipv6', profile);
-    this.#plans = [
-      [4, compileRecordPlan(ipv4)],
-      [6, compileRecordPlan(ipv6)],
-    ];
-    const plans = this.#plans.map(([, plan]) => plan);
-    checkOptions(options, leastMessageOctets(this.#format, plans));
-    this.#templateMessages = packTemplateMessages(this.#format, [ipv4, ipv6], maxMessageOctets);
+    const families = ['ipv4', 'ipv6'] as const;
+    const templates = families.map((family) => flowTemplate(version, family, profile));
+    checkOptions(options, leastMessageOctets(this.#format, templates));
+    this.#plans = compileRecordPlans(templates, maxMessageOctets - overheadOctets(this.#format));
+    this.#templateMessages = packTemplateMessages(this.#format, templates, maxMessageOctets);
     this.#context = createEncodingContext(directory, nonProcessNames);
-    this.#packer = new MessagePacker(this.#format, plans, maxMessageOctets, this.#context);
+    this.#packer = new MessagePacker(this.#format, this.#plans, maxMessageOctets, this.#context);
     this.#pacer = createPacer({
       messagesPerSecond: options.messagesPerSecond ?? DEFAULT_MESSAGES_PER_SECOND,
       burstMessages: DEFAULT_BURST_MESSAGES,
@@ -155,7 +152,8 @@ class Exporter implements ExportingProcess {
     await this.#beginSweep();
     let known = 0;
     // One family after the other: each change of template costs a set header.
-    for (const [ipVersion, plan] of this.#plans) {
+    for (const plan of this.#plans) {
+      const ipVersion = IP_VERSIONS[plan.template.family];
       for (let i = 0; i < batch.count; i++) {
         const offset = i * FLOW_RECORD.size;
         if (batch.bytes[offset + FLOW_RECORD.fields.ip_version.offset] !== ipVersion) continue;
@@ -273,13 +271,17 @@ class Exporter implements ExportingProcess {
 }
 
 /** The longest message that cannot be made shorter: one template, or one record. */
-function leastMessageOctets(format: MessageFormat, plans: readonly RecordPlan[]): number {
-  const overhead = format.headerOctets + format.setHeaderOctets + format.setAlignmentOctets - 1;
-  const lengths = plans.flatMap(({ template, maxRecordOctets }) => [
+function leastMessageOctets(format: MessageFormat, templates: readonly Template[]): number {
+  const lengths = templates.flatMap((template) => [
     messageOctets(format, [template]),
-    overhead + maxRecordOctets,
+    overheadOctets(format) + compileRecordPlan(template).maxRecordOctets,
   ]);
   return Math.max(...lengths);
+}
+
+/** What a message with one record has besides it. */
+function overheadOctets(format: MessageFormat): number {
+  return format.headerOctets + format.setHeaderOctets + format.setAlignmentOctets - 1;
 }
 
 function checkOptions(options: ExportingProcessOptions, leastOctets: number): void {

@@ -46,7 +46,8 @@ const INTERFACE = 4;
 const FRAGMENT_FLAGS = 5;
 const USER_ID = 6;
 const RELIABILITY = 7;
-const TEXT = 8;
+const PARENT_PROCESS_ID = 8;
+const TEXT = 9;
 const STRIDE = 4;
 
 const RECORD = FLOW_RECORD.fields;
@@ -58,11 +59,18 @@ const MORE_FRAGMENTS = 0x20;
 /** A boolean (RFC 7011 §6.1.5). */
 const TRUE = 1;
 const FALSE = 2;
-/** The longest texts in fields of variable length; one octet then holds the length. */
+/** The longest texts in fields of variable length. Names of processes have 16 in the kernel. */
 const MAX_TEXT_OCTETS: Readonly<Record<ProcessText, number>> = {
-  processName: 16,
+  processName: OWNER.comm.size,
   userName: 64,
+  parentName: OWNER.comm.size,
+  commandLine: 512,
+  containerId: 64,
 };
+/** Above it the length of a text takes three octets instead of one (RFC 7011 §7). */
+const MAX_SHORT_OCTETS = 254;
+/** The least of a command line that is worth a record. */
+const LEAST_COMMAND_LINE_OCTETS = 32;
 
 export function createEncodingContext(
   directory: ProcessDirectory,
@@ -120,9 +128,12 @@ export function encodeDataRecord(
       case RELIABILITY:
         out[to] = processes.record.isAttributionReliable ? TRUE : FALSE;
         break;
-      case USER_ID: {
-        const isOwned = record.readUInt32LE(from + OWNER.pid.offset) !== 0;
-        out.writeUInt32BE(isOwned ? record.readUInt32LE(from + OWNER.uid.offset) : NO_USER, to);
+      case USER_ID:
+        writeUserId(record, from, out, to);
+        break;
+      case PARENT_PROCESS_ID: {
+        const isSource = operations[i + 1] === RECORD.source.offset;
+        out.writeUInt32BE(processes.parentPid(isSource ? 'source' : 'destination'), to);
         break;
       }
       default: {
@@ -167,6 +178,11 @@ function writeInterface(
   out.writeUInt32BE(crosses ? record.readUInt32LE(index) : 0, at);
 }
 
+function writeUserId(record: Buffer, owner: number, out: Buffer, at: number): void {
+  const isOwned = record.readUInt32LE(owner + OWNER.pid.offset) !== 0;
+  out.writeUInt32BE(isOwned ? record.readUInt32LE(owner + OWNER.uid.offset) : NO_USER, at);
+}
+
 function isLoopback(record: Buffer, offset: number): boolean {
   return ((record[offset + RECORD.flags.offset] ?? 0) & FLOW_FLAG.FLOW_LOOPBACK) !== 0;
 }
@@ -181,31 +197,60 @@ function writeText(
   context: EncodingContext,
 ): number {
   const isVariable = octets === VARIABLE_LENGTH;
-  const start = isVariable ? at + 1 : at;
+  // By the length before it is sanitised, which makes no text longer: a text that turns out shorter
+  // may have a length of three octets all the same.
+  const start = isVariable ? at + prefixOctets(Math.min(text.length, limit)) : at;
   let written = writeString(text, 0, text.length, out, start, limit);
   if (written < 0) {
     written = ~written;
     context.truncatedFields++;
   }
   if (isVariable) {
-    out[at] = written;
+    if (start === at + 1) out[at] = written;
+    else {
+      out[at] = 255;
+      out.writeUInt16BE(written, at + 1);
+    }
     return start + written;
   }
   out.fill(0, start + written, start + octets);
   return start + octets;
 }
 
-export function compileRecordPlan(template: Template): RecordPlan {
+/**
+ * Plans by which no record is longer than `maxRecordOctets`: only command lines give way, all of
+ * them to the same limit, so that a process has the same one in all of its records.
+ */
+export function compileRecordPlans(
+  templates: readonly Template[],
+  maxRecordOctets: number,
+): RecordPlan[] {
+  const shares = templates.map((template) => {
+    const { texts, maxRecordOctets: rest } = compileRecordPlan(template, 0);
+    const commandLines = texts.filter(({ text }) => text === 'commandLine').length;
+    // Two more for a length of three octets.
+    return commandLines === 0 ? Infinity : (maxRecordOctets - rest) / commandLines - 2;
+  });
+  const share = Math.floor(Math.min(MAX_TEXT_OCTETS.commandLine, ...shares));
+  const limit = Math.max(LEAST_COMMAND_LINE_OCTETS, share);
+  return templates.map((template) => compileRecordPlan(template, limit));
+}
+
+/** @param commandLineOctets the longest command line in a field of variable length */
+export function compileRecordPlan(
+  template: Template,
+  commandLineOctets = LEAST_COMMAND_LINE_OCTETS,
+): RecordPlan {
   const operations: number[] = [];
   const texts: ProcessTextEncoding[] = [];
   let maxRecordOctets = 0;
   for (const field of template.fields) {
     const { encoding, octets } = field;
     if (encoding.kind === 'processText') {
-      const limit = textLimit(encoding, octets);
+      const limit = textLimit(encoding.text, octets, commandLineOctets);
       operations.push(TEXT, limit, octets, texts.length);
       texts.push(encoding);
-      maxRecordOctets += octets === VARIABLE_LENGTH ? 1 + limit : octets;
+      maxRecordOctets += octets === VARIABLE_LENGTH ? prefixOctets(limit) + limit : octets;
       continue;
     }
     maxRecordOctets += octets;
@@ -222,9 +267,15 @@ export function compileRecordPlan(template: Template): RecordPlan {
 }
 
 /** The most octets of the text itself. */
-function textLimit({ text }: ProcessTextEncoding, octets: number): number {
+function textLimit(text: ProcessText, octets: number, commandLineOctets: number): number {
   // A fixed field keeps a NUL at its end, for collectors that read it as a C string.
-  return octets === VARIABLE_LENGTH ? MAX_TEXT_OCTETS[text] : octets - 1;
+  if (octets !== VARIABLE_LENGTH) return octets - 1;
+  return text === 'commandLine' ? commandLineOctets : MAX_TEXT_OCTETS[text];
+}
+
+/** What the length of a text in a field of variable length takes. */
+function prefixOctets(textOctets: number): number {
+  return textOctets > MAX_SHORT_OCTETS ? 3 : 1;
 }
 
 function operation(
@@ -248,6 +299,8 @@ function operation(
       return [FRAGMENT_FLAGS, 0, octets, 0];
     case 'reliability':
       return [RELIABILITY, 0, octets, 0];
+    case 'parentProcessId':
+      return [PARENT_PROCESS_ID, RECORD[encoding.owner].offset, octets, 0];
     case 'userId':
       return [USER_ID, RECORD[encoding.owner].offset, octets, 0];
   }

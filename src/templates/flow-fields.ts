@@ -10,9 +10,9 @@ export type AddressFamily = 'ipv4' | 'ipv6';
 /**
  * Which elements are exported. `standard` is for collectors that drop a whole template over one
  * element they do not know, as logstash's codec does: it leaves out those of other enterprises,
- * and in v9 those that came with IPFIX.
+ * and in v9 those that came with IPFIX. `full` adds to `process` what makes records long.
  */
-export type TemplateProfile = 'process' | 'standard';
+export type TemplateProfile = 'process' | 'full' | 'standard';
 
 /** Field length that says "variable" in a template (RFC 7011 §7). */
 export const VARIABLE_LENGTH = 65535;
@@ -35,6 +35,8 @@ export type FieldEncoding =
   | { readonly kind: 'fragmentFlags' }
   /** dataRecordsReliability: false where the process was inferred. */
   | { readonly kind: 'reliability' }
+  /** Process id of the parent, 0 where it is not known. */
+  | { readonly kind: 'parentProcessId'; readonly owner: FlowSide }
   /** User id, 2^32 - 1 (Linux' "no user") where there is no process: 0 would be root. */
   | { readonly kind: 'userId'; readonly owner: FlowSide }
   /** Text about the process. */
@@ -50,7 +52,11 @@ export type ProcessText =
   /** Name of the process; on this host, where there is none, a word for why. */
   | 'processName'
   /** Login name of the user, empty without a process. */
-  | 'userName';
+  | 'userName'
+  /** What the process directory knows, empty where it does not. */
+  | 'parentName'
+  | 'commandLine'
+  | 'containerId';
 
 /** `local`: the process on this host; the sending one where both are (loopback). */
 export type ProcessSide = FlowSide | 'local';
@@ -64,7 +70,7 @@ interface FlowField {
   readonly netflow9Octets: number;
   readonly families: AddressFamily | 'both';
   /** Where the field is in one profile only. */
-  readonly profile: TemplateProfile | 'both';
+  readonly profile: TemplateProfile | 'all';
 }
 
 type RecordField = keyof typeof FLOW_RECORD.fields;
@@ -87,6 +93,10 @@ function processId(side: FlowSide): FieldEncoding {
   return { kind: 'swap', offset: FLOW_RECORD.fields[side].offset + offset, octets: size };
 }
 
+function parent(owner: FlowSide): FieldEncoding {
+  return { kind: 'parentProcessId', owner };
+}
+
 function text(text: ProcessText, owner: ProcessSide): FieldEncoding {
   return { kind: 'processText', text, owner };
 }
@@ -97,7 +107,7 @@ function field(
   ipfixOctets: number,
   netflow9Octets: number,
   families: FlowField['families'] = 'both',
-  profile: FlowField['profile'] = 'both',
+  profile: FlowField['profile'] = 'all',
 ): FlowField {
   return { element, encoding, ipfixOctets, netflow9Octets, families, profile };
 }
@@ -117,6 +127,7 @@ const EGRESS_INTERFACE = { kind: 'interface', way: 'egress' } as const;
  *  - applicationName and userName stand in for ntop's elements in the standard profile.
  *  - Names in v9 have fixed lengths: 16 hold any process name with a NUL behind it, 32 the login
  *    names that useradd accepts.
+ *  - A container id has 64 digits; 65 octets leave the NUL its place.
  *  - dot1qVlanId (243) would say the same as vlanId (58), which more collectors know. The inner
  *    tag of QinQ has no older element than dot1qCustomerVlanId (245).
  * Elements that stand side by side in the flow record are side by side here where that can be:
@@ -174,4 +185,47 @@ export const FLOW_FIELDS: readonly FlowField[] = [
   field('dstProcessName', text('processName', 'destination'), VARIABLE_LENGTH, 16),
   field('dstProcessUserId', { kind: 'userId', owner: 'destination' }, 4, 4),
   field('dstProcessUserName', text('userName', 'destination'), VARIABLE_LENGTH, 32),
+  field('srcParentProcessId', parent('source'), 4, 4, 'both', 'full'),
+  field('srcParentProcessName', text('parentName', 'source'), VARIABLE_LENGTH, 16, 'both', 'full'),
+  field(
+    'srcProcessCommandLine',
+    text('commandLine', 'source'),
+    VARIABLE_LENGTH,
+    128,
+    'both',
+    'full',
+  ),
+  field(
+    'srcProcessContainerId',
+    text('containerId', 'source'),
+    VARIABLE_LENGTH,
+    65,
+    'both',
+    'full',
+  ),
+  field('dstParentProcessId', parent('destination'), 4, 4, 'both', 'full'),
+  field(
+    'dstParentProcessName',
+    text('parentName', 'destination'),
+    VARIABLE_LENGTH,
+    16,
+    'both',
+    'full',
+  ),
+  field(
+    'dstProcessCommandLine',
+    text('commandLine', 'destination'),
+    VARIABLE_LENGTH,
+    128,
+    'both',
+    'full',
+  ),
+  field(
+    'dstProcessContainerId',
+    text('containerId', 'destination'),
+    VARIABLE_LENGTH,
+    65,
+    'both',
+    'full',
+  ),
 ];

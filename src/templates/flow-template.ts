@@ -48,7 +48,7 @@ export function flowTemplate(
     const octets = version === 9 ? row.netflow9Octets : row.ipfixOctets;
     if (octets === ABSENT || (row.families !== 'both' && row.families !== family)) continue;
     const { id, enterprise } = INFORMATION_ELEMENTS[row.element];
-    if (row.profile !== 'both' && row.profile !== profile) continue;
+    if (row.profile !== 'all' && row.profile !== profile) continue;
     const isStandard =
       enterprise !== NTOP_ENTERPRISE && (version !== 9 || !NEWER_THAN_NETFLOW9.has(row.element));
     if (profile === 'standard' && !isStandard) continue;

@@ -130,6 +130,7 @@ const goodExport: readonly { given: Partial<ExportSettings>; expected: object }[
   { given: { exportVersion: '10' }, expected: { version: 10 } },
   { given: { observationDomain: '4294967295' }, expected: { observationDomainId: 4294967295 } },
   { given: { templateRefresh: '1.5' }, expected: { templateRefreshMs: 1500 } },
+  { given: { profile: 'full' }, expected: { profile: 'full' } },
   { given: { profile: 'standard' }, expected: { profile: 'standard' } },
   { given: { source: '192.0.2.7' }, expected: { source: { address: '192.0.2.7' } } },
   { given: { source: '192.0.2.7:5' }, expected: { source: { address: '192.0.2.7', port: 5 } } },
@@ -173,8 +174,8 @@ const badExport: readonly { given: Partial<ExportSettings>; message: string | Re
   { given: { templateRefresh: 'never' }, message: /^--template-refresh never: is not a number/ },
   { given: { templateRefresh: '0.5' }, message: /out of range \(give seconds from 1 to/ },
   {
-    given: { profile: 'full' },
-    message: '--profile full: no such set of fields (give process or standard)',
+    given: { profile: 'everything' },
+    message: '--profile everything: no such set of fields (give process, full or standard)',
   },
   { given: { source: 'eth0' }, message: /^--source eth0: is not an IP address/ },
   { given: { source: '192.0.2.7:0' }, message: /is not a port/ },

@@ -12,7 +12,7 @@ import { CURL_FLOW, LOOPBACK_FLOW, PING_FLOW } from '../support/described-flows.
 import { flowBatch } from '../support/flow-description.js';
 import type { FlowDescription } from '../support/flow-description.js';
 import { tshark, tsharkComplaints, writePcap } from '../support/pcap.js';
-import { DIRECTORY, FakeClock } from '../support/recorded-export.js';
+import { FakeClock, directoryOf } from '../support/recorded-export.js';
 
 const FLOWS = 3000;
 const BATCH = 500;
@@ -37,9 +37,22 @@ function recordingUdp(port: number, messages: Buffer[]): MessageTransport {
   return { ...udp, send };
 }
 
-for (const version of [9, 10] as const) {
+const KNOWN = {
+  parentPid: 700,
+  parentName: 'bash',
+  commandLine: 'curl --verbose '.repeat(30),
+  containerId: '0123456789abcdef'.repeat(4),
+};
+const CASES = [
+  { version: 9, profile: 'process' },
+  { version: 10, profile: 'process' },
+  { version: 9, profile: 'full' },
+  { version: 10, profile: 'full' },
+] as const;
+
+for (const { version, profile } of CASES) {
   t.test(
-    `nfcapd and tshark take ${FLOWS} flows in version ${version} without a loss`,
+    `nfcapd and tshark take ${FLOWS} flows in version ${version}, ${profile}, without a loss`,
     async (t) => {
       const nfcapd = await startDefaultNfcapd(t);
       const { port } = nfcapd;
@@ -52,7 +65,8 @@ for (const version of [9, 10] as const) {
           templateRefreshMs: 60_000,
           maxMessageOctets: MAX_MESSAGE_OCTETS,
           clock: new FakeClock(),
-          directory: DIRECTORY,
+          directory: directoryOf({ 1234: KNOWN, 5: KNOWN, 6: KNOWN }),
+          profile,
         },
         recordingUdp(port, messages),
       );

@@ -6,13 +6,14 @@ import type { TemplateProfile } from '../../src/templates/flow-fields.js';
 import { startDefaultNfcapd } from './default-nfcapd.js';
 import type { FlowDescription } from './flow-description.js';
 import type { Teardown } from './program.js';
-import { recordExport } from './recorded-export.js';
+import { directoryOf, recordExport, type Identities } from './recorded-export.js';
 
 /** flows.json of a case. */
 export interface NfdumpCase {
   readonly description: string;
   readonly version: 9 | 10;
   readonly profile?: TemplateProfile;
+  readonly identities?: Identities;
   /** One sweep. */
   readonly flows: readonly FlowDescription[];
 }
@@ -32,8 +33,12 @@ export async function encodeCase({
   version,
   flows,
   profile = 'process',
+  identities = {},
 }: NfdumpCase): Promise<string> {
-  const { sweep, transport } = await recordExport(version, { profile });
+  const { sweep, transport } = await recordExport(version, {
+    profile,
+    directory: directoryOf(identities),
+  });
   await sweep(flows);
   return transport.messages.map((message) => `${message.toString('hex')}\n`).join('');
 }

@@ -6,7 +6,7 @@ import type {
 } from '../../src/exporter/exporting-process.js';
 import type { MessageTransport } from '../../src/exporter/message-transport.js';
 import type { KernelClock } from '../../src/flow/clock.js';
-import type { ProcessDirectory } from '../../src/flow/process-directory.js';
+import type { ProcessDirectory, ProcessIdentity } from '../../src/flow/process-directory.js';
 import { flowBatch } from './flow-description.js';
 import type { FlowDescription } from './flow-description.js';
 
@@ -33,6 +33,32 @@ export const DIRECTORY: ProcessDirectory = {
   userNameBytes: (uid) => Buffer.from(USERS[uid] ?? String(uid)),
   identity: () => undefined,
 };
+
+const NOTHING_KNOWN: ProcessIdentity = {
+  executable: '',
+  commandLine: '',
+  parentPid: 0,
+  parentName: '',
+  cgroupPath: '',
+  unit: '',
+  containerId: '',
+  containerRuntime: '',
+  podUid: '',
+};
+
+/** Identities by process id. */
+export type Identities = Readonly<Record<number, Partial<ProcessIdentity>>>;
+
+/** The users of DIRECTORY, and what is known of these processes. */
+export function directoryOf(identities: Identities): ProcessDirectory {
+  const known = new Map(
+    Object.entries(identities).map(([pid, identity]) => [
+      Number(pid),
+      { ...NOTHING_KNOWN, ...identity },
+    ]),
+  );
+  return { ...DIRECTORY, identity: (record, side) => known.get(record.pid(side)) };
+}
 
 export class RecordingTransport implements MessageTransport {
   readonly destination = 'a test';

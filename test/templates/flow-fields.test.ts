@@ -34,7 +34,7 @@ t.test('every length is one that the element’s type allows', async (t) => {
 
 const TEMPLATES = ([9, 10] as const).flatMap((version) =>
   (['ipv4', 'ipv6'] as const).flatMap((family) =>
-    (['process', 'standard'] as const).map((profile) => ({
+    (['process', 'full', 'standard'] as const).map((profile) => ({
       name: `${version} ${family} ${profile}`,
       template: flowTemplate(version, family, profile),
     })),
@@ -85,8 +85,21 @@ t.test('the standard profile has IANA elements and the user name of v9 alone', a
 });
 
 t.test('what nfdump prints as user name has 20 octets', async (t) => {
-  for (const family of ['ipv4', 'ipv6'] as const) {
-    const field = flowTemplate(9, family).fields.find(({ type }) => type === 40000);
-    t.equal(field?.octets, 20, family);
+  for (const { name, template } of TEMPLATES) {
+    const field = template.fields.find(({ type }) => type === 40000);
+    t.equal(field?.octets, template.version === 9 ? 20 : undefined, name);
+  }
+});
+
+t.test('the full profile is the process profile and more behind it', async (t) => {
+  for (const version of [9, 10] as const) {
+    for (const family of ['ipv4', 'ipv6'] as const) {
+      const process = flowTemplate(version, family).fields;
+      const full = flowTemplate(version, family, 'full').fields;
+      t.same(full.slice(0, process.length), process);
+      const added = full.slice(process.length).map(({ element }) => element);
+      t.equal(added.length, 8);
+      t.ok(added.every((element) => /^(src|dst)(Parent)?Process/.test(element)));
+    }
   }
 });
