@@ -131,6 +131,7 @@ enum meter_counter {
 	EXPIRY_DEFERRED,     /* records left for the next sweep: a writer was still at work */
 	OWNERS_NOT_STORED,   /* no memory for a socket's owner */
 	FRAGMENTS_UNMATCHED, /* later fragments whose first one is not known: ports 0 */
+	PROCESS_EVENTS_LOST, /* of exec, fork and exit: their ring buffer was full */
 	METER_COUNTERS,	     /* how many there are */
 };
 
@@ -149,9 +150,49 @@ struct meter_settings {
 	__u32 padding;
 };
 
+/* What a process_event tells. */
+enum process_event_kind {
+	PROCESS_FOUND = 0, /* it lived when all processes were listed */
+	PROCESS_FORKED = 1,
+	PROCESS_EXECUTED = 2,
+	PROCESS_EXITED = 3,
+};
+
+/*
+ * A process begins, becomes another program, or ends. Compared by (pid, start_ns, exec_id), as
+ * owners are. After an exec follow the strings: the file name as executed, then the arguments, NUL
+ * after each.
+ */
+struct process_event {
+	__u64 start_ns;	 /* start of the leader */
+	__u64 cgroup_id; /* in cgroup v2 */
+	__u64 parent_start_ns;
+	__u32 pid;
+	__u32 exec_id;
+	__u32 parent_pid; /* of a fork: the process that forked, whose program the child runs */
+	__u16 executable_octets; /* 0: it could not be read */
+	__u16 arguments_octets;
+	__u8 parent_comm[COMM_LENGTH]; /* NUL padded */
+	__u8 kind;		       /* enum process_event_kind */
+	__u8 is_script; /* the first argument is the interpreter that runs the file */
+	__u8 padding[6];
+};
+
+#define EXECUTABLE_LENGTH 256
+#define ARGUMENTS_LENGTH  1024
+
+/* The largest event. Only what is filled of `strings` is sent. */
+struct exec_event {
+	struct process_event event;
+	__u8 strings[EXECUTABLE_LENGTH + ARGUMENTS_LENGTH];
+};
+
 _Static_assert(sizeof(struct process_owner) == 48, "process_owner");
 _Static_assert(sizeof(struct flow_record) == 208, "flow_record");
 _Static_assert(sizeof(struct expiry_settings) == 32, "expiry_settings");
 _Static_assert(sizeof(struct meter_settings) == 8, "meter_settings");
+_Static_assert(sizeof(struct process_event) == 64, "process_event");
+_Static_assert(sizeof(struct exec_event) == 64 + EXECUTABLE_LENGTH + ARGUMENTS_LENGTH,
+	       "exec_event");
 
 #endif

@@ -38,6 +38,25 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct signal_struct {
+	atomic_t live;
+};
+
+struct mm_struct {
+	unsigned long arg_start;
+	unsigned long arg_end;
+};
+
+struct linux_binprm {
+	unsigned long exec;
+	const char *filename;
+	const char *interp;
+};
+
 struct task_struct {
 	unsigned int flags;
 	__s32 pid;
@@ -46,6 +65,9 @@ struct task_struct {
 	__u32 self_exec_id;
 	char comm[16];
 	struct task_struct *group_leader;
+	struct task_struct *real_parent;
+	struct mm_struct *mm;
+	struct signal_struct *signal;
 	const struct cred *cred;
 	struct css_set *cgroups;
 };
@@ -80,6 +102,11 @@ struct bpf_map;
 
 struct bpf_iter_meta {
 	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 
 struct bpf_iter__task_file {

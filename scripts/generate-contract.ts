@@ -7,7 +7,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readBtf } from '../src/bpf-loader/btf.js';
 
-const STRUCTS = ['flow_record', 'process_owner', 'expiry_settings', 'meter_settings'] as const;
+const STRUCTS = [
+  'flow_record',
+  'process_owner',
+  'expiry_settings',
+  'meter_settings',
+  'process_event',
+  'exec_event',
+] as const;
 const ENUMS = [
   'contract',
   'flow_direction',
@@ -16,6 +23,7 @@ const ENUMS = [
   'flow_end_reason',
   'flow_flag',
   'meter_counter',
+  'process_event_kind',
 ] as const;
 
 function readBtfSection(object: string): Buffer {

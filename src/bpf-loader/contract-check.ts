@@ -2,10 +2,13 @@
 // generated from bpf/flow_contract.h against the BTF inside the object.
 import {
   CONTRACT,
+  EXEC_EVENT,
   EXPIRY_SETTINGS,
   FLOW_RECORD,
   METER_COUNTER,
   METER_SETTINGS,
+  PROCESS_EVENT,
+  PROCESS_EVENT_KIND,
   PROCESS_OWNER,
 } from '../flow/flow-contract.gen.js';
 import { BpfError } from './bpf-error.js';
@@ -16,10 +19,13 @@ const STRUCTS: Readonly<Record<string, BtfStruct>> = {
   process_owner: PROCESS_OWNER,
   expiry_settings: EXPIRY_SETTINGS,
   meter_settings: METER_SETTINGS,
+  process_event: PROCESS_EVENT,
+  exec_event: EXEC_EVENT,
 };
 const ENUMS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   contract: CONTRACT,
   meter_counter: METER_COUNTER,
+  process_event_kind: PROCESS_EVENT_KIND,
 };
 
 /** Every difference, one line each, naming both sides. */

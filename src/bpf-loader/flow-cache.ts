@@ -146,7 +146,11 @@ interface Overflow {
 /** The ring buffer with single-packet records. */
 function openOverflow(object: BpfObject): Overflow {
   const buffer = Buffer.alloc(OVERFLOW_RECORDS * FLOW_RECORD.size);
-  const ring = object.libbpf.openRingBuffer(object.mapFd('flow_overflow'), buffer);
+  const ring = object.libbpf.openRingBuffer(
+    object.mapFd('flow_overflow'),
+    buffer,
+    FLOW_RECORD.size,
+  );
   if (ring === undefined) throw object.error(lastErrno(), 'map the overflow ring buffer');
   // One ring's worth a sweep: what is added meanwhile is the next one's, or no sweep would end.
   const slices = Math.ceil(object.libbpf.maxEntries(object.map('flow_overflow')) / buffer.length);

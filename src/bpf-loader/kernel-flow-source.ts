@@ -1,5 +1,6 @@
 // The kernel's flow cache as a FlowSource: loads the programs, attaches them, sweeps the cache.
 import type { FlowSource } from '../flow/flow-source.js';
+import type { ProcessEventSource } from '../flow/process-event-source.js';
 import { BpfError } from './bpf-error.js';
 import { BpfObject } from './bpf-object.js';
 import { openFlowCache } from './flow-cache.js';
@@ -12,6 +13,7 @@ import {
 } from './interface-attachment.js';
 import { loadLibc, type Libc } from './native/libc.js';
 import { openNetworkNamespace } from './network-namespace.js';
+import { openProcessEvents } from './process-events.js';
 import { attachSocketHooks } from './socket-hooks.js';
 
 interface KernelFlowSourceOptions {
@@ -32,6 +34,8 @@ interface KernelFlowSourceOptions {
 }
 
 export interface KernelFlowSource extends FlowSource {
+  /** Tells of every process that begins from now on, and of those that there are. */
+  readonly processes: ProcessEventSource;
   /** Names of the interfaces metered now. */
   readonly interfaces: () => readonly string[];
   /** Attaches to interfaces that appeared, forgets those that went. Cheap; call it often. */
@@ -93,6 +97,8 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
       endedTimeoutMs: Math.min(ENDED_TIMEOUT_MS, options.idleTimeoutMs),
     }),
   );
+  // Before any socket has an owner, so that no owner is one that nobody was told of.
+  const processes = resources.add(openProcessEvents(object));
   resources.add(attachSocketHooks(object, options.cgroup, options.onNotice));
 
   const attachments = new InterfaceAttachments(options, (name, mode) =>
@@ -117,6 +123,7 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
   });
 
   return {
+    processes,
     interfaces: () => attachments.names(),
     rescanInterfaces: () => {
       namespace.run(() => {

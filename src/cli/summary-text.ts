@@ -2,7 +2,8 @@
 // read them.
 import type { MeterSummary } from '../daemon/meter-session.js';
 import type { MeterCounter } from '../flow/flow-source.js';
-import type { ExportStatistics, ExportSummary } from '../daemon/run-meter.js';
+import type { ExportStatistics, ExportSummary, RunSummary } from '../daemon/run-meter.js';
+import type { ProcessStatistics } from '../flow/process-directory.js';
 import { attributionLines } from './attribution-text.js';
 
 /** A host full of containers has more interfaces than a line holds. */
@@ -15,6 +16,7 @@ const SIGNS_OF_TROUBLE: ReadonlySet<string> = new Set<MeterCounter>([
   'LOST_PACKETS',
   'LOST_OCTETS',
   'OWNERS_NOT_STORED',
+  'PROCESS_EVENTS_LOST',
 ]);
 
 export function interfaceText(names: readonly string[]): string {
@@ -32,16 +34,18 @@ export function exportSummaryLines(summary: ExportSummary): string[] {
     `sent ${exported.records} records in ${exported.messages} messages of together ` +
       `${exported.octets} bytes, and ${exported.templates} templates`,
     ...cacheLines(summary),
+    ...processLines(summary.processes),
     ...lossLines([...meterLosses(summary), ...exportLosses(exported)]),
     ...counterLines(summary),
   ];
 }
 
-export function liveSummaryLines(summary: MeterSummary): string[] {
+export function liveSummaryLines(summary: RunSummary): string[] {
   return [
     ...meterLines(summary),
     ...attributionLines(summary.attribution),
     ...cacheLines(summary),
+    ...processLines(summary.processes),
     ...lossLines(meterLosses(summary)),
     ...counterLines(summary, (name, value) => value > 0 && SIGNS_OF_TROUBLE.has(name)),
   ];
@@ -65,6 +69,19 @@ function cacheLines({ counters }: MeterSummary): string[] {
   const full = counters?.CACHE_FULL_PACKETS ?? 0;
   if (full === 0) return [];
   return [`the cache was full: ${full} packets became records of their own (raise --max-flows)`];
+}
+
+/** How well processes were known, where something was amiss: no flow is lost by it. */
+function processLines({ known, ...trouble }: ProcessStatistics): string[] {
+  const parts = [
+    [trouble.evicted, 'forgotten for want of room'],
+    [trouble.healed, 'looked up in /proc'],
+    [trouble.notFound, 'not found'],
+    [trouble.postponed, 'times not looked up at once'],
+    [trouble.failedReads, 'failed reads of events'],
+  ] as const;
+  const said = parts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+  return said.length === 0 ? [] : [`processes: ${known} known, ${said.join(', ')}`];
 }
 
 /** How many, and of what. */

@@ -1,12 +1,14 @@
 // Constructs the parts of a metering session - the only place that does - and runs them.
+import { readFileSync } from 'node:fs';
 import { openKernelClock } from '../bpf-loader/kernel-clock.js';
 import { openKernelFlowSource, type KernelFlowSource } from '../bpf-loader/kernel-flow-source.js';
+import { findCgroup2Mount } from '../bpf-loader/socket-hooks.js';
 import { createExportingProcess, type ExportingProcess } from '../exporter/exporting-process.js';
 import type { KernelClock } from '../flow/clock.js';
 import type { FlowSink } from '../flow/flow-sink.js';
 import type { NonProcessNames } from '../flow/non-process-names.js';
-import type { ProcessDirectory } from '../flow/process-directory.js';
-import { UserNames } from '../process/user-names.js';
+import type { ProcessDirectory, ProcessStatistics } from '../flow/process-directory.js';
+import { KnownProcesses } from '../process/known-processes.js';
 import type { ExportConfig, MeterConfig } from './meter-config.js';
 import { runMeterSession, type MeterSummary } from './meter-session.js';
 
@@ -28,12 +30,20 @@ export interface FlowContext {
 
 export type ExportStatistics = ReturnType<ExportingProcess['statistics']>;
 
-export interface ExportSummary extends MeterSummary {
+export interface RunSummary extends MeterSummary {
+  readonly processes: ProcessStatistics;
+}
+
+export interface ExportSummary extends RunSummary {
   readonly exported: ExportStatistics;
 }
 
 const MIN_SWEEP_INTERVAL_MS = 100;
 const MAX_SWEEP_INTERVAL_MS = 1000;
+/** The kernel's buffer of process events holds some seconds of a busy host. */
+const DRAIN_INTERVAL_MS = 100;
+/** A socket can send for minutes after its process has ended: what is not acknowledged yet. */
+const MIN_RETAIN_MS = 10 * 60_000;
 
 /**
  * Meters into one sink until the signal is aborted.
@@ -43,10 +53,12 @@ export async function runMeter(
   config: MeterConfig,
   openSink: (context: FlowContext) => Promise<FlowSink>,
   hooks: MeterHooks,
-): Promise<MeterSummary> {
+): Promise<RunSummary> {
+  const clock = openKernelClock();
+  const directory = openDirectory(config, clock);
   const context: FlowContext = {
-    clock: openKernelClock(),
-    directory: new UserNames(),
+    clock,
+    directory,
     nonProcessNames: config.nonProcessNames,
   };
   // The sink first: a collector that cannot be reached is known before the kernel is touched.
@@ -58,6 +70,7 @@ export async function runMeter(
     await sink.close();
     throw error;
   }
+  directory.follow(source.processes);
   const session = runMeterSession({
     source,
     sinks: [sink],
@@ -69,7 +82,23 @@ export async function runMeter(
     },
   });
   hooks.onMetering(source.interfaces());
-  return session;
+  const drain = setInterval(() => {
+    directory.drain();
+  }, DRAIN_INTERVAL_MS);
+  try {
+    return { ...(await session), processes: directory.statistics() };
+  } finally {
+    clearInterval(drain);
+  }
+}
+
+function openDirectory(config: MeterConfig, clock: KernelClock): KnownProcesses {
+  const lifetimeMs = config.activeTimeoutMs + config.idleTimeoutMs;
+  return new KnownProcesses({
+    clock,
+    cgroupMount: findCgroup2Mount(readFileSync('/proc/self/mountinfo', 'utf8')),
+    retainMs: Math.max(MIN_RETAIN_MS, 2 * lifetimeMs),
+  });
 }
 
 /**

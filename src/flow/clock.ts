@@ -11,11 +11,18 @@ export interface KernelClock {
 const WORD = 2 ** 32;
 
 /**
+ * A kernel time, in nanoseconds, that stands in a buffer as a little-endian 64-bit number. Exact for 104
+ * days of uptime, then rounded to 2 ns and so on: always the same for the same time.
+ */
+export function kernelNs(bytes: Buffer, offset: number): number {
+  return bytes.readUInt32LE(offset + 4) * WORD + bytes.readUInt32LE(offset);
+}
+
+/**
  * Milliseconds since 1970 of a kernel time that stands in a buffer as a little-endian 64-bit
  * number of nanoseconds. A double holds such a time to 2 ns for 208 days of uptime and to 1 us
  * for centuries, far finer than the millisecond that is wanted.
  */
 export function epochMs(bytes: Buffer, offset: number, bootEpochMs: number): number {
-  const ns = bytes.readUInt32LE(offset + 4) * WORD + bytes.readUInt32LE(offset);
-  return Math.floor(bootEpochMs + ns / 1e6);
+  return Math.floor(bootEpochMs + kernelNs(bytes, offset) / 1e6);
 }

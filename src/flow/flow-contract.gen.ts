@@ -72,6 +72,32 @@ export const METER_SETTINGS = {
   },
 } as const;
 
+export const PROCESS_EVENT = {
+  size: 64,
+  fields: {
+    start_ns: { offset: 0, size: 8 },
+    cgroup_id: { offset: 8, size: 8 },
+    parent_start_ns: { offset: 16, size: 8 },
+    pid: { offset: 24, size: 4 },
+    exec_id: { offset: 28, size: 4 },
+    parent_pid: { offset: 32, size: 4 },
+    executable_octets: { offset: 36, size: 2 },
+    arguments_octets: { offset: 38, size: 2 },
+    parent_comm: { offset: 40, size: 16 },
+    kind: { offset: 56, size: 1 },
+    is_script: { offset: 57, size: 1 },
+    padding: { offset: 58, size: 6 },
+  },
+} as const;
+
+export const EXEC_EVENT = {
+  size: 1344,
+  fields: {
+    event: { offset: 0, size: 64 },
+    strings: { offset: 64, size: 1280 },
+  },
+} as const;
+
 export const CONTRACT = {
   CONTRACT_VERSION: 2,
 } as const;
@@ -130,5 +156,13 @@ export const METER_COUNTER = {
   EXPIRY_DEFERRED: 10,
   OWNERS_NOT_STORED: 11,
   FRAGMENTS_UNMATCHED: 12,
-  METER_COUNTERS: 13,
+  PROCESS_EVENTS_LOST: 13,
+  METER_COUNTERS: 14,
+} as const;
+
+export const PROCESS_EVENT_KIND = {
+  PROCESS_FOUND: 0,
+  PROCESS_FORKED: 1,
+  PROCESS_EXECUTED: 2,
+  PROCESS_EXITED: 3,
 } as const;

@@ -1,5 +1,6 @@
 // One flow record: a view on the bytes that the kernel wrote. No object is made per record or
 // per field; a reader moves one view from record to record.
+import { kernelNs } from './clock.js';
 import {
   ATTRIBUTION_METHOD,
   FLOW_DIRECTION,
@@ -114,6 +115,10 @@ export class FlowRecord {
   /** Start of the process, CLOCK_BOOTTIME: with the pid its identity. */
   processStartNs(side: FlowSide): bigint {
     return this.bytes.readBigUInt64LE(this.#owner(side) + P.start_ns.offset);
+  }
+  /** The same as a number: see kernelNs. */
+  processStart(side: FlowSide): number {
+    return kernelNs(this.bytes, this.#owner(side) + P.start_ns.offset);
   }
   /** Counts the execs of this pid: after one it is another program. */
   execId(side: FlowSide): number {

@@ -38,3 +38,19 @@ export interface ProcessDirectory {
    */
   identity(record: FlowRecord, side: FlowSide): ProcessIdentity | undefined;
 }
+
+/** How well the directory knows its processes; all but `known` only grow. */
+export interface ProcessStatistics {
+  /** Programs of processes that are remembered now, of those that have ended too. */
+  readonly known: number;
+  /** Forgotten for want of room. */
+  readonly evicted: number;
+  /** No event had told of them; /proc did, when a record asked. */
+  readonly healed: number;
+  /** Neither did /proc: they had ended. */
+  readonly notFound: number;
+  /** Times that a record got no answer because looking would have taken too long. */
+  readonly postponed: number;
+  /** Reads of the kernel's events or of its list of processes that failed. */
+  readonly failedReads: number;
+}

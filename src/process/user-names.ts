@@ -1,6 +1,5 @@
 // Login names for the user ids that the kernel puts into flow records, from /etc/passwd.
 import { readFileSync, statSync } from 'node:fs';
-import type { ProcessDirectory } from '../flow/process-directory.js';
 
 interface UserNamesOptions {
   readonly path?: string;
@@ -21,7 +20,7 @@ const MAX_FILE_OCTETS = 16 * 1024 * 1024;
 const MAX_NAMES = 16_384;
 
 /** Users that are only in LDAP or the like are shown as digits: no flow waits for a network. */
-export class UserNames implements ProcessDirectory {
+export class UserNames {
   readonly #path: string;
   readonly #nowMs: () => number;
   #checkedMs = -Infinity;
@@ -41,10 +40,6 @@ export class UserNames implements ProcessDirectory {
 
   userNameBytes(uid: number): Uint8Array {
     return this.#name(uid).bytes;
-  }
-
-  identity(): undefined {
-    return undefined;
   }
 
   #name(uid: number): Name {

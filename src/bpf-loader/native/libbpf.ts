@@ -23,7 +23,8 @@ const sampleFunction = koffi.proto('int ring_sample_fn(void *context, void *data
 
 interface RingBuffer {
   /**
-   * Moves records to the beginning of the buffer until that is full or the ring is empty.
+   * Moves records to the beginning of the buffer until the largest finds no room any more or the ring is
+   * empty.
    * @returns octets of them, or a negative errno
    */
   readonly take: () => number;
@@ -61,10 +62,15 @@ export interface Libbpf {
   readonly attachTc: (hook: object, filter: object) => number;
   readonly detachTc: (hook: object, filter: object) => number;
   /**
-   * @param buffer where take() puts records, which are all of one size: room for a number of them
+   * @param buffer where take() puts records: room for a number of them
+   * @param largest octets of the largest record
    * @returns undefined when it cannot be mapped: lastErrno() says why
    */
-  readonly openRingBuffer: (mapFd: number, buffer: Buffer) => RingBuffer | undefined;
+  readonly openRingBuffer: (
+    mapFd: number,
+    buffer: Buffer,
+    largest: number,
+  ) => RingBuffer | undefined;
   readonly testRun: (programFd: number, options: object) => number;
   /** The object's BTF, raw. */
   readonly btfBytes: (object: ObjectPointer) => Buffer;
@@ -159,14 +165,14 @@ function ringBufferOpener(library: LibraryHandle): Libbpf['openRingBuffer'] {
   const free: (ring: RingBufferPointer) => void = library.func(
     'void ring_buffer__free(void *ring)',
   );
-  return (mapFd, buffer) => {
+  return (mapFd, buffer, largest) => {
     let filled = 0;
     const callback = koffi.register(
       (_context: bigint | null, data: bigint, size: number | bigint): number => {
         const octets = Number(size);
         copyMemoryTo(buffer, filled, data, octets);
         filled += octets;
-        const isFull = filled + octets > buffer.length;
+        const isFull = filled + largest > buffer.length;
         // libbpf goes on until the ring is empty, which it never is when packets come faster than
         // they are taken out. It has counted this record as consumed when it obeys.
         return isFull ? STOP_CONSUMING : 0;

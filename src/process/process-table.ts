@@ -1,0 +1,150 @@
+// The processes that are known, in bounded memory.
+import type { ProcessKey } from './process-event.js';
+
+export interface Parent {
+  readonly parentPid: number;
+  readonly parentName: string;
+}
+
+/** What a process runs. Shared by those that were forked without an exec: what is learned of one holds for all. */
+export interface Program {
+  executable: string;
+  commandLine: string;
+  /** 'unread': no event told, /proc has not been asked. */
+  state: 'read' | 'unread';
+}
+
+/** One program of one process. */
+export interface KnownProcess extends ProcessKey, Parent {
+  /** undefined: nothing is known of the process. */
+  readonly program: Program | undefined;
+  /** /proc was asked for the program, which is done once. */
+  isAsked: boolean;
+}
+
+interface Slot {
+  readonly process: KnownProcess;
+  /** Another process, or another program, of the same pid. */
+  next: Slot | undefined;
+  /** When it ended or was replaced by another program. */
+  endedMs: number | undefined;
+}
+
+export interface ProcessTableOptions {
+  readonly maxProcesses: number;
+  /** How long one that has ended is kept. */
+  readonly retainMs: number;
+}
+
+/**
+ * When there are too many, those go first that have ended, the longest ago first; then those that
+ * nobody has asked for, for the longest time.
+ */
+export class ProcessTable {
+  readonly #options: ProcessTableOptions;
+  readonly #slots = new Map<number, Slot>();
+  /** In the order in which they were last used. */
+  readonly #living = new Set<Slot>();
+  /** In the order in which they ended. */
+  readonly #ended = new Set<Slot>();
+  #evicted = 0;
+
+  constructor(options: ProcessTableOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#living.size + this.#ended.size;
+  }
+  /** How many went for want of room. */
+  get evicted(): number {
+    return this.#evicted;
+  }
+
+  /** Counts as a use. */
+  find(key: ProcessKey): KnownProcess | undefined {
+    const slot = this.#slot(key);
+    if (slot === undefined) return undefined;
+    if (this.#living.delete(slot)) this.#living.add(slot);
+    return slot.process;
+  }
+
+  /** The program that a process runs now; undefined when it has ended or is not known. */
+  current(pid: number, startNs: number): KnownProcess | undefined {
+    for (let slot = this.#slots.get(pid); slot !== undefined; slot = slot.next) {
+      if (slot.process.startNs === startNs && slot.endedMs === undefined) return slot.process;
+    }
+    return undefined;
+  }
+
+  /**
+   * In the place of the one with the same key, if there is one.
+   * @param endedMs when it ended; undefined: it lives
+   */
+  add(process: KnownProcess, endedMs?: number): void {
+    const same = this.#slot(process);
+    if (same !== undefined) this.#remove(same);
+    const slot: Slot = { process, next: this.#slots.get(process.pid), endedMs };
+    this.#slots.set(process.pid, slot);
+    (endedMs === undefined ? this.#living : this.#ended).add(slot);
+    if (this.size > this.#options.maxProcesses) this.#evict();
+  }
+
+  /** Every program of this process has ended, or all but the one given. */
+  end(pid: number, startNs: number, nowMs: number, except?: KnownProcess): void {
+    for (let slot = this.#slots.get(pid); slot !== undefined; slot = slot.next) {
+      const { process } = slot;
+      if (process.startNs !== startNs || process === except) continue;
+      if (!this.#living.delete(slot)) continue;
+      slot.endedMs = nowMs;
+      this.#ended.add(slot);
+    }
+  }
+
+  /** Forgets those that ended so long ago that nobody asks for them any more. */
+  expire(nowMs: number): void {
+    for (const slot of this.#ended) {
+      if (nowMs - (slot.endedMs ?? nowMs) < this.#options.retainMs) return;
+      this.#remove(slot);
+    }
+  }
+
+  living(): KnownProcess[] {
+    return Array.from(this.#living, (slot) => slot.process);
+  }
+
+  #slot(key: ProcessKey): Slot | undefined {
+    let slot = this.#slots.get(key.pid);
+    while (slot !== undefined && !isSame(slot.process, key)) slot = slot.next;
+    return slot;
+  }
+
+  #evict(): void {
+    for (const queue of [this.#ended, this.#living]) {
+      for (const slot of queue) {
+        this.#remove(slot);
+        this.#evicted++;
+        return;
+      }
+    }
+  }
+
+  #remove(slot: Slot): void {
+    this.#living.delete(slot);
+    this.#ended.delete(slot);
+    const { pid } = slot.process;
+    const first = this.#slots.get(pid);
+    if (first === slot) {
+      if (slot.next === undefined) this.#slots.delete(pid);
+      else this.#slots.set(pid, slot.next);
+      return;
+    }
+    for (let before = first; before !== undefined; before = before.next) {
+      if (before.next === slot) before.next = slot.next;
+    }
+  }
+}
+
+function isSame(a: ProcessKey, b: ProcessKey): boolean {
+  return a.pid === b.pid && a.startNs === b.startNs && a.execId === b.execId;
+}
