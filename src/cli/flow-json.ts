@@ -11,7 +11,7 @@ import {
   UNKNOWN_REASON,
 } from '../flow/flow-contract.gen.js';
 import type { FlowRecord, FlowSide } from '../flow/flow-record.js';
-import type { ProcessDirectory } from '../flow/process-directory.js';
+import type { ProcessDirectory, ProcessIdentity } from '../flow/process-directory.js';
 import { printableJson } from './printable.js';
 
 const F = FLOW_RECORD.fields;
@@ -97,7 +97,27 @@ function ownerObject(
     // An id that may need all its 64 bits, which a JSON number does not carry everywhere.
     cgroupId: record.cgroupId(side).toString(),
     isFinal: bytes.readUInt8(at + P.is_final.offset) !== 0,
+    ...identityObject(directory.identity(record, side)),
   };
+}
+
+/** What is known of the process beyond the record; what is not known is left out. */
+function identityObject(identity: ProcessIdentity | undefined): object {
+  if (identity === undefined) return {};
+  const members = {
+    executable: identity.executable,
+    commandLine: identity.commandLine,
+    parentProcessId: identity.parentPid,
+    parentProcessName: identity.parentName,
+    cgroupPath: identity.cgroupPath,
+    systemdUnit: identity.unit,
+    containerId: identity.containerId,
+    containerRuntime: identity.containerRuntime,
+    podUid: identity.podUid,
+  };
+  return Object.fromEntries(
+    Object.entries(members).filter(([, value]) => value !== '' && value !== 0),
+  );
 }
 
 function nameOf(names: ReadonlyMap<number, string>, value: number): string {

@@ -76,6 +76,11 @@ export function liveRow(
   };
 }
 
+/** The sides whose processes are shown, the left one first. */
+export function liveSides(record: FlowRecord): readonly FlowSide[] {
+  return orient(record).sides;
+}
+
 /**
  * Which sides' processes are shown, the left one first, and how the packets went. The process of
  * this host stands on the left also when it received; two of this host, in the packets' order.

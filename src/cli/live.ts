@@ -15,9 +15,11 @@ import {
 import { notice, type ProgramIo } from './program-io.js';
 import { interfaceText, liveSummaryLines } from './summary-text.js';
 import { paintFor } from './terminal-style.js';
+import { wideLines } from './wide-lines.js';
 
 interface LiveOptionValues extends MeterOptionValues {
   readonly json?: boolean;
+  readonly wide?: boolean;
 }
 
 const DESCRIPTION = `\
@@ -31,12 +33,18 @@ protocol (ICMP with type/code), IP octets, packets, seconds from first to last p
 A process that was not found is (unknown), the kernel's own packets are (kernel), and
 packets that only pass through this host are (forwarded).
 
-With --json each line is an object with everything that is known of the flow; times are
-in milliseconds since 1970. Colours are for terminals, and NO_COLOR switches them off.
+With --wide each process of this host that is known has a line of its own below the flow:
+its command line (cut to the width of a terminal), the systemd unit or container that it
+runs in, and its parent.
+
+With --json each line is an object with everything that is known of the flow, also what
+--wide shows; times are in milliseconds since 1970. Colours are for terminals, and NO_COLOR
+switches them off.
 
 Examples:
   procflow live                        # everything on every interface
   procflow live -i eth0 -i lo
+  procflow live --wide -i eth0
   procflow live --json | jq 'select(.sourceProcess.processName == "curl")'
 
 Exit codes:
@@ -53,6 +61,7 @@ export function liveCommand(io: ProgramIo): Command {
       'interfaces to meter; "any" is all, also those that appear later (default: any)',
       collect,
     )
+    .option('--wide', 'print a second line with command line, unit or container, and parent')
     .option('--json', 'print JSON, an object a line');
   addTimingOptions(command, { activeTimeout: '5', idleTimeout: '2' });
   addMeterOptions(command).addHelpText('after', MORE);
@@ -65,12 +74,19 @@ async function runLive(io: ProgramIo, options: LiveOptionValues): Promise<void> 
   const output = new LineOutput(io.out, () => {
     readerLeft.abort();
   });
-  const table = new LiveTable(paintFor(io.out, io.env));
+  const paint = paintFor(io.out, io.env);
+  const table = new LiveTable(paint);
   const openSink = async ({ clock, ...context }: FlowContext): Promise<LiveSink> => {
     const format: FormatLine =
       options.json === true
         ? (record, bootEpochMs) => flowJson(record, bootEpochMs, context.directory)
-        : (record, bootEpochMs) => table.line(liveRow(record, bootEpochMs, context));
+        : (record, bootEpochMs) => {
+            const line = table.line(liveRow(record, bootEpochMs, context));
+            if (options.wide !== true) return line;
+            const columns = io.out.columns ?? Infinity;
+            const below = wideLines(record, context.directory, columns);
+            return [line, ...below.map((text) => paint('dim', text))].join('\n');
+          };
     return new LiveSink(output, clock, format);
   };
   const summary = await runMeter(meter, openSink, {

@@ -38,6 +38,19 @@ export function displayWidth(text: string): number {
   return characters - (text.match(COMBINING)?.length ?? 0) + (text.match(WIDE)?.length ?? 0);
 }
 
+/** The text, or what of it fits into `width` columns with an ellipsis. */
+export function cutEnd(text: string, width: number): string {
+  if (displayWidth(text) <= width) return text;
+  let columns = 1; // the ellipsis
+  let end = 0;
+  for (const character of text) {
+    columns += displayWidth(character);
+    if (columns > width) break;
+    end += character.length;
+  }
+  return `${text.slice(0, end)}…`;
+}
+
 export function padEnd(text: string, width: number): string {
   return text + ' '.repeat(Math.max(0, width - displayWidth(text)));
 }

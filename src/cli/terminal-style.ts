@@ -6,6 +6,8 @@ export type Paint = (style: Style, text: string) => string;
 
 export interface OutputKind {
   readonly isTTY?: boolean;
+  /** Of a terminal; changes with its window. */
+  readonly columns?: number;
 }
 
 /** https://no-color.org: set to anything but the empty text, it switches colours off. */

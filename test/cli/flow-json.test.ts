@@ -7,7 +7,8 @@ import {
   FLOW_RECORD,
   UNKNOWN_REASON,
 } from '../../src/flow/flow-contract.gen.js';
-import { DIRECTORY, flowRecord, port } from './record-bytes.js';
+import type { ProcessIdentity } from '../../src/flow/process-directory.js';
+import { DIRECTORY, NOTHING_KNOWN, flowRecord, port } from './record-bytes.js';
 
 t.test('an object has everything that the record has', async (t) => {
   const record = flowRecord(
@@ -93,6 +94,35 @@ t.test('an object has everything that the record has', async (t) => {
     },
     destinationProcess: null,
   });
+});
+
+t.test('what is known of a process is there, and only that', async (t) => {
+  const process = (identity: Partial<ProcessIdentity>): unknown => {
+    const directory = { ...DIRECTORY, identity: () => ({ ...NOTHING_KNOWN, ...identity }) };
+    const record = flowRecord({ ip_version: 4, direction: 1 }, { pid: 1, comm: 'a' });
+    const line = flowJson(record, 0, directory);
+    t.notMatch(line, /[^\x20-\x7e]/, 'one line of printable ASCII');
+    return (JSON.parse(line) as Record<string, unknown>).sourceProcess;
+  };
+  const all = {
+    executable: '/usr/bin/a',
+    commandLine: 'a "\x1b[2J" \u202e',
+    parentProcessId: 2,
+    parentProcessName: 'b',
+    cgroupPath: '/system.slice/a.service',
+    systemdUnit: 'a.service',
+    containerId: 'c',
+    containerRuntime: 'docker',
+    podUid: 'd-e',
+  };
+  const { parentProcessId: parentPid, parentProcessName: parentName, systemdUnit: unit } = all;
+  t.match(process({ ...all, parentPid, parentName, unit }), all);
+  const without = process({}) as object;
+  t.same(
+    Object.keys(without).filter((key) => key in all),
+    [],
+  );
+  t.match(process({ commandLine: 'x' }), { ...without, commandLine: 'x' });
 });
 
 t.test('where no process was found the method and the reason stand alone', async (t) => {

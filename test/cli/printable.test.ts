@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import {
+  cutEnd,
   displayWidth,
   padEnd,
   padStart,
@@ -56,4 +57,13 @@ t.test('width counts what a terminal shows', async (t) => {
   t.equal(padEnd('日本', 6), '日本  ');
   t.equal(padStart('ab', 4), '  ab');
   t.equal(padEnd('abc', 2), 'abc');
+});
+
+t.test('a text that is too wide ends with an ellipsis', async (t) => {
+  t.equal(cutEnd('abc', 3), 'abc');
+  t.equal(cutEnd('abcd', 3), 'ab…');
+  t.equal(cutEnd('日本語', 5), '日本…');
+  t.equal(cutEnd('日本語', 4), '日…', 'no half of a character');
+  t.equal(cutEnd('e\u0301e\u0301e\u0301', 2), 'e\u0301…', 'an accent stays with its letter');
+  t.equal(cutEnd('abc', Infinity), 'abc');
 });

@@ -2,6 +2,7 @@
 import { FLOW_RECORD, PROCESS_OWNER } from '../../src/flow/flow-contract.gen.js';
 import { NON_PROCESS_NAMES } from '../../src/flow/non-process-names.js';
 import { FlowRecord } from '../../src/flow/flow-record.js';
+import type { ProcessDirectory, ProcessIdentity } from '../../src/flow/process-directory.js';
 
 type RecordField = keyof typeof FLOW_RECORD.fields;
 
@@ -52,10 +53,22 @@ export function port(number: number): number {
   return ((number & 0xff) << 8) | (number >> 8);
 }
 
-export const DIRECTORY = {
+export const DIRECTORY: ProcessDirectory = {
   userName: (uid: number): string => ({ 0: 'root', 1000: 'alice' })[uid] ?? String(uid),
   userNameBytes: (uid: number): Uint8Array => Buffer.from(DIRECTORY.userName(uid)),
-  identity: () => undefined,
+  identity: (): ProcessIdentity | undefined => undefined,
+};
+
+export const NOTHING_KNOWN: ProcessIdentity = {
+  executable: '',
+  commandLine: '',
+  parentPid: 0,
+  parentName: '',
+  cgroupPath: '',
+  unit: '',
+  containerId: '',
+  containerRuntime: '',
+  podUid: '',
 };
 
 export const NAMES = { directory: DIRECTORY, nonProcessNames: NON_PROCESS_NAMES };
