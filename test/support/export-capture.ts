@@ -39,6 +39,8 @@ export interface ExportCapture {
   sequenceGaps(): number;
   /** Sets (templates and data) in the order in which they were sent. */
   setIds(): readonly number[];
+  /** What tshark makes of a field, "cflow.protocol" for one, in all records that have it. */
+  values(field: string): readonly string[];
   flows(): readonly DecodedFlow[];
 }
 
@@ -124,6 +126,8 @@ export async function startExportCapture(t: Teardown, port: number): Promise<Exp
     });
   const count = (filter: string): number =>
     tshark('-Y', filter, '-T', 'fields', '-e', 'frame.number').split('\n').filter(Boolean).length;
+  const values = (field: string): string[] =>
+    tshark('-Y', 'cflow', '-T', 'fields', '-e', field).split(/[\n,]/).filter(Boolean);
   return {
     path,
     async stop() {
@@ -133,11 +137,8 @@ export async function startExportCapture(t: Teardown, port: number): Promise<Exp
     },
     malformed: () => count('_ws.malformed'),
     sequenceGaps: () => count('cflow.sequence_analysis.expected_sn'),
-    setIds: () =>
-      tshark('-Y', 'cflow', '-T', 'fields', '-e', 'cflow.flowset_id')
-        .split(/[\n,]/)
-        .filter(Boolean)
-        .map(Number),
+    setIds: () => values('cflow.flowset_id').map(Number),
+    values,
     flows: () => {
       const frames = JSON.parse(tshark('-Y', 'cflow', '-T', 'json', '-J', 'cflow')) as readonly {
         _source: { layers: Tree };
