@@ -3,13 +3,21 @@ import type { Case } from './case.js';
 import { CLIENT_CASES } from './cases/clients.js';
 import { EARLY_CASES } from './cases/early.js';
 import { FRAME_CASES } from './cases/frames.js';
+import { HANDED_ON_CASES } from './cases/handed-on.js';
 import { IDENTITY_CASES } from './cases/identities.js';
+import { LOOPBACK_CASES } from './cases/loopback.js';
+import { SERVER_CASES } from './cases/servers.js';
+import { SHORT_LIVED_CASES } from './cases/short-lived.js';
 import { IO_CASES } from './cases/ways-of-io.js';
 
 export const ALL_CASES: readonly Case[] = [
   ...EARLY_CASES,
   ...CLIENT_CASES,
+  ...SERVER_CASES,
+  ...HANDED_ON_CASES,
+  ...SHORT_LIVED_CASES,
   ...IO_CASES,
   ...FRAME_CASES,
   ...IDENTITY_CASES,
+  ...LOOPBACK_CASES,
 ];

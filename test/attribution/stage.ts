@@ -174,8 +174,8 @@ export function makeStage(t: Teardown, cases: readonly Case[]): Stage {
     },
     isWaiting: (number, family) => waitingOf(number, family).happened,
     async startMetering() {
-      countArrivals(pair.a, [pair.a.interfaceName, 'lo']);
-      countArrivals(pair.b, [pair.b.interfaceName]);
+      countArrivals(pair.a, pair.a.interfaceName, true);
+      countArrivals(pair.b, pair.b.interfaceName, false);
       const capture = ['-i', pair.a.interfaceName, '-i', 'lo'];
       meters = await startMeters(t, { namespace: pair.a, cgroup, capture, isHere });
       metering.happen();

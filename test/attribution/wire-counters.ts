@@ -18,19 +18,26 @@ function nft(namespace: Namespace, args: readonly string[], input?: string): str
   });
 }
 
-function chain(device: string): string {
+/**
+ * Copies of one's own broadcasts come in again without having been on the wire; a metered host's
+ * addresses end in 1.
+ */
+const NOT_FROM_HERE = 'ip saddr & 0.0.0.255 == 0.0.0.1 return; ip6 saddr & ::ffff == ::1 return';
+
+function chain(device: string, isWire: boolean): string {
   return `chain in_${device} {
     type filter hook ingress device "${device}" priority 0; policy accept;
+    ${isWire ? NOT_FROM_HERE : ''}
     update @ipv4 { ip saddr . ip daddr }
     update @ipv6 { ip6 saddr . ip6 daddr }
   }`;
 }
 
-/** Begins to count what arrives at these interfaces. */
-export function countArrivals(namespace: Namespace, devices: readonly string[]): void {
+/** Begins to count what arrives at this end of the wire, and what the host sends to itself. */
+export function countArrivals(namespace: Namespace, device: string, isMetered: boolean): void {
   const sets = [`set ipv4 ${COUNTED} ipv4_addr . ipv4_addr; }`];
   sets.push(`set ipv6 ${COUNTED} ipv6_addr . ipv6_addr; }`);
-  const parts = [...sets, ...devices.map(chain)].join('\n');
+  const parts = [...sets, chain(device, isMetered), chain('lo', false)].join('\n');
   nft(namespace, ['-f', '-'], `table netdev ${TABLE} {\n${parts}\n}\n`);
 }
 

@@ -11,12 +11,14 @@
 #include <errno.h>
 #include <getopt.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -222,6 +224,18 @@ static inline void report(const char *event, const char *format, ...)
 	printf("{\"event\":\"%s\",\"pid\":%d,\"comm\":\"%s\",\"start_ms\":%lld%s}\n", event,
 	       self.pid, self.comm, self.start_ms, members);
 	fflush(stdout);
+}
+
+/* A child that does not outlive the process that started it: a test may end that one. */
+static inline pid_t fork_child(void)
+{
+	pid_t child = fork();
+
+	if (child < 0)
+		fail("fork");
+	if (child == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+		fail("PR_SET_PDEATHSIG");
+	return child;
 }
 
 /* Waits for a line, or the end, of standard input: the test says when to go on. */

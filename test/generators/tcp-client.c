@@ -1,73 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Connects, sends N octets, reads what comes back if asked to, and exits at once. */
+/*
+ * Connects, sends N octets, reads what comes back if asked to, and exits at once. --parallel opens
+ * all connections before it talks on the first; --parts sends the octets in so many pieces.
+ */
 #include "generator.h"
 #include <linux/tcp.h>
 #include <poll.h>
 
+#define MOST_CONNECTIONS 1024
+
 struct plan {
 	const char *address;
 	long port;
+	long source_port;
 	long octets;
 	long connections;
+	long parts;
+	long pause_ms;
 	long inherited_fd;
+	bool parallel;
+	bool duplicate;
 	bool read_echo;
 	bool wait;
 };
 
-static const struct option options[] = {
-	{"to", required_argument, NULL, 'a'},	  {"port", required_argument, NULL, 'p'},
-	{"octets", required_argument, NULL, 'o'}, {"connections", required_argument, NULL, 'n'},
-	{"read-echo", no_argument, NULL, 'e'},	  {"wait", no_argument, NULL, 'w'},
-	{"fd", required_argument, NULL, 'f'},	  {0},
-};
-
-static struct plan parse(int argc, char **argv)
-{
-	struct plan plan = {.connections = 1, .inherited_fd = -1};
-	int option;
-
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case 'a':
-			plan.address = optarg;
-			break;
-		case 'p':
-			plan.port = number(optarg);
-			break;
-		case 'o':
-			plan.octets = number(optarg);
-			break;
-		case 'n':
-			plan.connections = number(optarg);
-			break;
-		case 'e':
-			plan.read_echo = true;
-			break;
-		case 'w':
-			plan.wait = true;
-			break;
-		case 'f':
-			plan.inherited_fd = number(optarg);
-			break;
-		default:
-			plan.address = NULL;
-			optind = argc;
-		}
-	}
-	if (!plan.address && plan.inherited_fd < 0)
-		usage("tcp-client --to ADDRESS --port N [--octets N] [--connections N] "
-		      "[--read-echo] [--wait] | --fd N");
-	return plan;
-}
-
 static int connect_to(const struct plan *plan)
 {
 	union endpoint peer = endpoint(plan->address, plan->port);
-	int socket_fd = open_socket(peer.any.sa_family, SOCK_STREAM, 0);
+	int socket_fd = open_socket(peer.any.sa_family, SOCK_STREAM, 0), copy;
 
+	if (plan->source_port != 0)
+		bind_port(socket_fd, peer.any.sa_family, plan->source_port);
 	if (connect(socket_fd, &peer.any, endpoint_length(&peer)) != 0)
 		fail("connect");
-	return socket_fd;
+	if (!plan->duplicate)
+		return socket_fd;
+	copy = dup(socket_fd);
+	close(socket_fd);
+	return copy;
 }
 
 /* Reads, with `all` until the peer has closed, else what is there. */
@@ -120,7 +90,11 @@ static void talk(const struct plan *plan, int socket_fd)
 		report("ready", ",\"port\":%d", port);
 		wait_for_word();
 	}
-	received = send_octets(socket_fd, plan->octets, plan->read_echo);
+	for (long part = 0; part < plan->parts; part++) {
+		if (part > 0)
+			usleep(plan->pause_ms * 1000);
+		received += send_octets(socket_fd, plan->octets / plan->parts, plan->read_echo);
+	}
 	if (plan->read_echo) {
 		if (shutdown(socket_fd, SHUT_WR) != 0)
 			fail("shutdown");
@@ -136,11 +110,40 @@ static void talk(const struct plan *plan, int socket_fd)
 	close(socket_fd);
 }
 
+static const char usage_text[] =
+	"tcp-client --to ADDRESS --port N [--source-port N] [--octets N] [--parts N --pause MS] "
+	"[--connections N [--parallel]] [--duplicate] [--read-echo] [--wait] | --fd N";
+
 int main(int argc, char **argv)
 {
-	struct plan plan = parse(argc, argv);
+	static int sockets[MOST_CONNECTIONS];
+	struct plan plan = {.connections = 1, .parts = 1, .inherited_fd = -1};
+	const struct argument arguments[] = {
+		{"to", .text = &plan.address},
+		{"port", .number = &plan.port},
+		{"source-port", .number = &plan.source_port},
+		{"octets", .number = &plan.octets},
+		{"connections", .number = &plan.connections},
+		{"parts", .number = &plan.parts},
+		{"pause", .number = &plan.pause_ms},
+		{"fd", .number = &plan.inherited_fd},
+		{"parallel", .flag = &plan.parallel},
+		{"duplicate", .flag = &plan.duplicate},
+		{"read-echo", .flag = &plan.read_echo},
+		{"wait", .flag = &plan.wait},
+		{0},
+	};
 
+	parse_arguments(argc, argv, arguments, usage_text);
+	if ((!plan.address && plan.inherited_fd < 0) || plan.connections > MOST_CONNECTIONS)
+		usage(usage_text);
+	if (plan.inherited_fd >= 0) {
+		talk(&plan, plan.inherited_fd);
+		return 0;
+	}
+	for (long i = 0; plan.parallel && i < plan.connections; i++)
+		sockets[i] = connect_to(&plan);
 	for (long i = 0; i < plan.connections; i++)
-		talk(&plan, plan.inherited_fd >= 0 ? (int)plan.inherited_fd : connect_to(&plan));
+		talk(&plan, plan.parallel ? sockets[i] : connect_to(&plan));
 	return 0;
 }

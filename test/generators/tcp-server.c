@@ -1,72 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Accepts N connections, reads each to its end, echoes it if asked to, and exits. With --fork
- * the parent accepts and a child serves; with --workers children accept for themselves.
+ * Accepts N connections, reads each to its end, answers if asked to, and exits. Who serves:
+ * the process that accepts; a child forked for the connection (--fork); a thread (--threads); or
+ * one of several workers, which accept from the one socket (--workers), listen each on a socket of
+ * its own (--reuseport), or are handed the connection over a Unix socket (--pass).
+ * With "-- PROGRAM" it becomes that program in the end, which inherits the listening socket.
  */
+#include "descriptor.h"
 #include "generator.h"
 #include <linux/sockios.h>
 #include <linux/tcp.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
+
+#define MOST_WORKERS 256
+#define TCP_CLOSED   7 /* include/net/tcp_states.h: TCP_CLOSE */
 
 struct plan {
 	const char *address;
 	long port;
 	long count;
 	long workers;
+	long listening_fd;
+	long reply;
 	bool echo;
 	bool fork;
+	bool threads;
+	bool reuseport;
+	bool pass;
 	bool wait;
+	bool wait_to_reply;
 };
 
-static const struct option options[] = {
-	{"address", required_argument, NULL, 'a'}, {"port", required_argument, NULL, 'p'},
-	{"count", required_argument, NULL, 'n'},   {"workers", required_argument, NULL, 'k'},
-	{"echo", no_argument, NULL, 'e'},	   {"fork", no_argument, NULL, 'f'},
-	{"wait", no_argument, NULL, 'w'},	   {0},
+struct connection {
+	const struct plan *plan;
+	int socket_fd;
+	int peer_port;
 };
 
-static struct plan parse(int argc, char **argv)
+static int listen_on(const struct plan *plan, long port)
 {
-	struct plan plan = {.address = "::", .count = 1};
-	int option;
+	union endpoint local = endpoint(plan->address, port);
+	int socket_fd = open_socket(local.any.sa_family, SOCK_STREAM, 0), on = 1;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case 'a':
-			plan.address = optarg;
-			break;
-		case 'p':
-			plan.port = number(optarg);
-			break;
-		case 'n':
-			plan.count = number(optarg);
-			break;
-		case 'k':
-			plan.workers = number(optarg);
-			break;
-		case 'e':
-			plan.echo = true;
-			break;
-		case 'f':
-			plan.fork = true;
-			break;
-		case 'w':
-			plan.wait = true;
-			break;
-		default:
-			usage("tcp-server [--address ADDRESS] [--port N] [--count N] [--echo] "
-			      "[--fork] [--workers N] [--wait]");
-		}
-	}
-	return plan;
-}
-
-static int listen_on(const struct plan *plan)
-{
-	union endpoint local = endpoint(plan->address, plan->port);
-	int socket_fd = open_socket(local.any.sa_family, SOCK_STREAM, 0);
-
+	if (plan->reuseport &&
+	    setsockopt(socket_fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0)
+		fail("SO_REUSEPORT");
 	if (bind(socket_fd, &local.any, endpoint_length(&local)) != 0)
 		fail("bind");
 	if (listen(socket_fd, 4096) != 0)
@@ -74,18 +54,43 @@ static int listen_on(const struct plan *plan)
 	return socket_fd;
 }
 
-/* TCP_INFO is complete when the peer has everything: what is still queued is not yet counted. */
+/*
+ * TCP_INFO is complete when the peer has everything: what is still queued is not yet counted. It
+ * stays queued where the peer has gone without reading.
+ */
 static void await_acknowledgement(int socket_fd)
 {
+	struct tcp_info info = {0};
+	socklen_t length = sizeof(info);
 	int queued = 0;
 
-	while (ioctl(socket_fd, SIOCOUTQ, &queued) == 0 && queued > 0)
+	while (ioctl(socket_fd, SIOCOUTQ, &queued) == 0 && queued > 0 &&
+	       getsockopt(socket_fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
+	       info.tcpi_state != TCP_CLOSED)
 		usleep(100);
 }
 
-static void serve(const struct plan *plan, int socket_fd, int peer_port)
+/* Returns false when the peer has gone without reading. */
+static bool send_all(int socket_fd, const char *block, long octets)
 {
-	static char block[65536];
+	for (long sent = 0; sent < octets;) {
+		long part = octets - sent < 65536 ? octets - sent : 65536;
+		ssize_t got = send(socket_fd, block, part, MSG_NOSIGNAL);
+
+		if (got < 0 && (errno == ECONNRESET || errno == EPIPE))
+			return false;
+		if (got < 0)
+			fail("send");
+		sent += got;
+	}
+	return true;
+}
+
+static void serve(const struct connection *connection)
+{
+	const struct plan *plan = connection->plan;
+	int socket_fd = connection->socket_fd;
+	char block[65536] = {0};
 	struct tcp_info info = {0};
 	socklen_t length = sizeof(info);
 	long octets = 0;
@@ -93,15 +98,16 @@ static void serve(const struct plan *plan, int socket_fd, int peer_port)
 
 	while ((got = recv(socket_fd, block, sizeof(block), 0)) > 0) {
 		octets += got;
-		for (ssize_t sent = 0, part; plan->echo && sent < got; sent += part) {
-			part = send(socket_fd, block + sent, got - sent, MSG_NOSIGNAL);
-			if (part < 0)
-				fail("send");
-		}
+		if (plan->echo)
+			send_all(socket_fd, block, got);
 	}
 	if (got < 0 && errno != ECONNRESET) /* a client that left without reading the echo */
 		fail("recv");
-	if (got == 0)
+	if (plan->wait_to_reply) {
+		report("read", ",\"peer_port\":%d", connection->peer_port);
+		wait_for_word();
+	}
+	if (got == 0 && send_all(socket_fd, block, plan->reply))
 		await_acknowledgement(socket_fd);
 	if (getsockopt(socket_fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
 		fail("TCP_INFO");
@@ -109,51 +115,175 @@ static void serve(const struct plan *plan, int socket_fd, int peer_port)
 	report("served",
 	       ",\"peer_port\":%d,\"received_octets\":%ld,\"sent_octets\":%ld,\"segments_out\":%u,"
 	       "\"segments_in\":%u,\"transmitted_octets\":%llu",
-	       peer_port, octets, plan->echo ? octets : 0, info.tcpi_segs_out, info.tcpi_segs_in,
-	       info.tcpi_bytes_sent);
+	       connection->peer_port, octets, (plan->echo ? octets : 0) + plan->reply,
+	       info.tcpi_segs_out, info.tcpi_segs_in, info.tcpi_bytes_sent);
 }
 
-static void accept_and_serve(const struct plan *plan, int listening_fd, long count)
+static void *serve_in_thread(void *argument)
 {
-	for (long i = 0; i < count; i++) {
-		union endpoint peer = {0};
-		socklen_t length = sizeof(peer);
-		int socket_fd = accept(listening_fd, &peer.any, &length);
+	prctl(PR_SET_NAME, "a-thread");
+	serve(argument);
+	free(argument);
+	return NULL;
+}
 
-		if (socket_fd < 0)
-			fail("accept");
-		if (plan->wait) {
-			report("accepted", ",\"peer_port\":%d", endpoint_port(&peer));
-			wait_for_word();
-		}
-		if (!plan->fork) {
-			serve(plan, socket_fd, endpoint_port(&peer));
-			continue;
-		}
-		if (fork() == 0) {
-			serve(plan, socket_fd, endpoint_port(&peer));
+static struct connection accept_one(const struct plan *plan, int listening_fd)
+{
+	struct connection connection = {.plan = plan};
+	union endpoint peer = {0};
+	socklen_t length = sizeof(peer);
+
+	connection.socket_fd = accept(listening_fd, &peer.any, &length);
+	if (connection.socket_fd < 0)
+		fail("accept");
+	connection.peer_port = endpoint_port(&peer);
+	if (plan->wait) {
+		report("accepted", ",\"peer_port\":%d", connection.peer_port);
+		wait_for_word();
+	}
+	return connection;
+}
+
+static void accept_and_serve(const struct plan *plan, int listening_fd)
+{
+	pthread_t threads[MOST_WORKERS];
+
+	for (long i = 0; i < plan->count; i++) {
+		struct connection connection = accept_one(plan, listening_fd), *own;
+
+		if (plan->threads) {
+			own = malloc(sizeof(*own));
+			*own = connection;
+			if (pthread_create(&threads[i], NULL, serve_in_thread, own) != 0)
+				fail("pthread_create");
+		} else if (!plan->fork) {
+			serve(&connection);
+		} else if (fork_child() == 0) {
+			serve(&connection);
 			_exit(0);
+		} else {
+			close(connection.socket_fd);
 		}
-		close(socket_fd);
+	}
+	for (long i = 0; plan->threads && i < plan->count; i++)
+		pthread_join(threads[i], NULL);
+	while (wait(NULL) > 0)
+		;
+}
+
+static void announce(int fd)
+{
+	if (write(fd, "", 1) != 1)
+		fail("write");
+}
+
+static void await_announcements(int fd, long count)
+{
+	char byte;
+
+	for (long i = 0; i < count; i++) {
+		if (read(fd, &byte, 1) != 1)
+			fail("read");
 	}
 }
+
+/* A worker serves until it is ended; by one octet it says that it is ready, or has served. */
+static void work(const struct plan *plan, int listening_fd, int handed_over_fd, int served_fd)
+{
+	for (;;) {
+		struct connection connection;
+
+		if (plan->pass) {
+			connection = (struct connection){.plan = plan};
+			connection.socket_fd = receive_descriptor(handed_over_fd);
+			connection.peer_port = peer_port(connection.socket_fd);
+		} else {
+			connection = accept_one(plan, listening_fd);
+		}
+		serve(&connection);
+		announce(served_fd);
+	}
+}
+
+static void serve_by_workers(const struct plan *plan, int listening_fd)
+{
+	int workers[MOST_WORKERS], pass_to[MOST_WORKERS], served[2], pair[2];
+	int port = local_port(listening_fd);
+
+	if (pipe(served) != 0)
+		fail("pipe");
+	for (long i = 0; i < plan->workers; i++) {
+		if (socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) != 0)
+			fail("socketpair");
+		pass_to[i] = pair[0];
+		workers[i] = fork_child();
+		if (workers[i] != 0)
+			continue;
+		if (plan->reuseport) {
+			int own_fd = listen_on(plan, port);
+
+			close(listening_fd);
+			listening_fd = own_fd;
+		}
+		announce(served[1]);
+		work(plan, listening_fd, pair[1], served[1]);
+	}
+	await_announcements(served[0], plan->workers);
+	if (plan->reuseport)
+		close(listening_fd); /* only the workers' get connections */
+	report("ready", ",\"port\":%d", port);
+	for (long i = 0; plan->pass && i < plan->count; i++) {
+		struct connection connection = accept_one(plan, listening_fd);
+
+		pass_descriptor(pass_to[i % plan->workers], connection.socket_fd);
+		close(connection.socket_fd);
+	}
+	await_announcements(served[0], plan->count);
+	for (long i = 0; i < plan->workers; i++) {
+		kill(workers[i], SIGKILL);
+		waitpid(workers[i], NULL, 0);
+	}
+}
+
+static const char usage_text[] =
+	"tcp-server [--address ADDRESS] [--port N] [--listening-fd N] [--count N] [--echo] "
+	"[--reply OCTETS] [--fork|--threads|--workers N [--reuseport|--pass]] [--wait] "
+	"[--wait-to-reply] [-- PROGRAM ARGUMENT...]";
 
 int main(int argc, char **argv)
 {
-	struct plan plan = parse(argc, argv);
-	int listening_fd = listen_on(&plan);
+	struct plan plan = {.address = "::", .count = 1, .listening_fd = -1};
+	const struct argument arguments[] = {
+		{"address", .text = &plan.address},
+		{"port", .number = &plan.port},
+		{"listening-fd", .number = &plan.listening_fd},
+		{"count", .number = &plan.count},
+		{"workers", .number = &plan.workers},
+		{"reply", .number = &plan.reply},
+		{"echo", .flag = &plan.echo},
+		{"fork", .flag = &plan.fork},
+		{"threads", .flag = &plan.threads},
+		{"reuseport", .flag = &plan.reuseport},
+		{"pass", .flag = &plan.pass},
+		{"wait", .flag = &plan.wait},
+		{"wait-to-reply", .flag = &plan.wait_to_reply},
+		{0},
+	};
+	int next = parse_arguments(argc, argv, arguments, usage_text);
+	int listening_fd = plan.listening_fd;
 
-	report("ready", ",\"port\":%d", local_port(listening_fd));
-	for (long i = 0; i < plan.workers; i++) {
-		if (fork() == 0) {
-			accept_and_serve(&plan, listening_fd, plan.count / plan.workers);
-			_exit(0);
-		}
+	if (plan.workers > MOST_WORKERS || (plan.threads && plan.count > MOST_WORKERS))
+		usage(usage_text);
+	if (listening_fd < 0)
+		listening_fd = listen_on(&plan, plan.port);
+	if (plan.workers > 0) {
+		serve_by_workers(&plan, listening_fd);
+	} else {
+		report("ready", ",\"port\":%d", local_port(listening_fd));
+		accept_and_serve(&plan, listening_fd);
 	}
-	if (plan.workers == 0)
-		accept_and_serve(&plan, listening_fd, plan.count);
-	while (wait(NULL) > 0)
-		;
 	report("done", "");
+	if (next < argc)
+		become(argv + next, "--listening-fd", listening_fd);
 	return 0;
 }

@@ -5,90 +5,43 @@
 struct plan {
 	union endpoint peer;
 	const char *address;
+	const char *from;
 	long port;
 	long count;
 	long size;
 	long flows;
 	long source_port;
+	long pause_ms;
+	long ttl;
 	long inherited_fd;
 	bool connected;
 	bool read_echo;
 	bool ip_options;
+	bool broadcast;
+	bool ignore_errors;
 	bool wait;
 };
 
-static const struct option options[] = {
-	{"to", required_argument, NULL, 'a'},	 {"port", required_argument, NULL, 'p'},
-	{"count", required_argument, NULL, 'n'}, {"size", required_argument, NULL, 's'},
-	{"flows", required_argument, NULL, 'F'}, {"source-port", required_argument, NULL, 'S'},
-	{"connected", no_argument, NULL, 'c'},	 {"read-echo", no_argument, NULL, 'e'},
-	{"ip-options", no_argument, NULL, 'o'},	 {"wait", no_argument, NULL, 'w'},
-	{"fd", required_argument, NULL, 'f'},	 {0},
-};
-
-static void parse_option(struct plan *plan, int option)
-{
-	switch (option) {
-	case 'a':
-		plan->address = optarg;
-		break;
-	case 'p':
-		plan->port = number(optarg);
-		break;
-	case 'n':
-		plan->count = number(optarg);
-		break;
-	case 's':
-		plan->size = number(optarg);
-		break;
-	case 'F':
-		plan->flows = number(optarg);
-		break;
-	case 'S':
-		plan->source_port = number(optarg);
-		break;
-	case 'c':
-		plan->connected = true;
-		break;
-	case 'e':
-		plan->read_echo = true;
-		break;
-	case 'o':
-		plan->ip_options = true;
-		break;
-	case 'w':
-		plan->wait = true;
-		break;
-	case 'f':
-		plan->inherited_fd = number(optarg);
-		break;
-	default:
-		usage("udp-client --to ADDRESS --port N [--count N] [--size N] [--flows N] "
-		      "[--source-port N] [--connected] [--read-echo] [--ip-options] [--wait] "
-		      "[--fd N]");
-	}
-}
-
-static struct plan parse(int argc, char **argv)
-{
-	struct plan plan = {.count = 1, .size = 32, .flows = 1, .inherited_fd = -1};
-	int option;
-
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
-		parse_option(&plan, option);
-	if (!plan.address || plan.size > 65507)
-		parse_option(&plan, '?');
-	plan.peer = endpoint(plan.address, plan.port);
-	return plan;
-}
-
 static int open_client(const struct plan *plan)
 {
-	int family = plan->peer.any.sa_family;
+	int family = plan->peer.any.sa_family, on = 1, ttl = plan->ttl;
 	int socket_fd = open_socket(family, SOCK_DGRAM, 0);
 
-	if (plan->source_port != 0)
+	if (plan->from) {
+		union endpoint local = endpoint(plan->from, plan->source_port);
+
+		if (bind(socket_fd, &local.any, endpoint_length(&local)) != 0)
+			fail("bind");
+	} else if (plan->source_port != 0) {
 		bind_port(socket_fd, family, plan->source_port);
+	}
+	if (plan->broadcast &&
+	    setsockopt(socket_fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on)) != 0)
+		fail("SO_BROADCAST");
+	if (ttl != 0 &&
+	    setsockopt(socket_fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
+		       family == AF_INET ? IP_TTL : IPV6_UNICAST_HOPS, &ttl, sizeof(ttl)) != 0)
+		fail("IP_TTL");
 	if (plan->connected &&
 	    connect(socket_fd, &plan->peer.any, endpoint_length(&plan->peer)) != 0)
 		fail("connect");
@@ -102,23 +55,57 @@ static void send_datagrams(const struct plan *plan, int socket_fd)
 	socklen_t length = plan->connected ? 0 : endpoint_length(&plan->peer);
 
 	for (long i = 0; i < plan->count; i++) {
-		if (sendto(socket_fd, payload, plan->size, 0, to, length) != plan->size)
-			fail("sendto");
+		if (i > 0 && plan->pause_ms > 0)
+			usleep(plan->pause_ms * 1000);
+		while (sendto(socket_fd, payload, plan->size, 0, to, length) != plan->size) {
+			/* what an ICMP error left behind: reported once, nothing was sent */
+			if (!plan->ignore_errors)
+				fail("sendto");
+		}
 		if (plan->read_echo && recv(socket_fd, payload, sizeof(payload), 0) < 0)
 			fail("recv");
 	}
 }
 
+static const char usage_text[] =
+	"udp-client --to ADDRESS --port N [--from ADDRESS] [--source-port N] [--count N] "
+	"[--pause MS] [--size N] [--flows N] [--ttl N] [--connected] [--read-echo] "
+	"[--ip-options] [--broadcast] [--ignore-errors] [--wait] [--fd N]";
+
 int main(int argc, char **argv)
 {
-	struct plan plan = parse(argc, argv);
-	int family = plan.peer.any.sa_family;
+	struct plan plan = {.count = 1, .size = 32, .flows = 1, .inherited_fd = -1};
+	const struct argument arguments[] = {
+		{"to", .text = &plan.address},
+		{"port", .number = &plan.port},
+		{"from", .text = &plan.from},
+		{"source-port", .number = &plan.source_port},
+		{"count", .number = &plan.count},
+		{"pause", .number = &plan.pause_ms},
+		{"size", .number = &plan.size},
+		{"flows", .number = &plan.flows},
+		{"ttl", .number = &plan.ttl},
+		{"fd", .number = &plan.inherited_fd},
+		{"connected", .flag = &plan.connected},
+		{"read-echo", .flag = &plan.read_echo},
+		{"ip-options", .flag = &plan.ip_options},
+		{"broadcast", .flag = &plan.broadcast},
+		{"ignore-errors", .flag = &plan.ignore_errors},
+		{"wait", .flag = &plan.wait},
+		{0},
+	};
+	int family, header;
 
+	parse_arguments(argc, argv, arguments, usage_text);
+	if (!plan.address || plan.size > 65507)
+		usage(usage_text);
+	plan.peer = endpoint(plan.address, plan.port);
+	family = plan.peer.any.sa_family;
 	for (long flow = 0; flow < plan.flows; flow++) {
 		int socket_fd =
 			plan.inherited_fd >= 0 ? (int)plan.inherited_fd : open_client(&plan);
-		int header = ip_header_length(family) + 8;
 
+		header = ip_header_length(family) + 8;
 		if (plan.ip_options)
 			header += add_ip_options(socket_fd, family);
 		if (plan.wait) {

@@ -9,6 +9,7 @@ import { PROJECT_ROOT } from './requirements.js';
 export const GENERATORS = join(PROJECT_ROOT, 'build/test/generators');
 
 export type GeneratorName =
+  | 'burst'
   | 'exec-after-open'
   | 'fork-and-send'
   | 'frame-sender'
@@ -16,10 +17,13 @@ export type GeneratorName =
   | 'io-receiver'
   | 'io-sender'
   | 'new-pid-namespace'
+  | 'pass-descriptor'
   | 'raw-receiver'
   | 'raw-sender'
   | 'renaming-sender'
   | 'same-pid'
+  | 'shared-sender'
+  | 'socket-activator'
   | 'tcp-client'
   | 'tcp-server'
   | 'threads'

@@ -2,7 +2,7 @@
 import { GENERATORS, nameProgram, runGenerator, startGenerator } from '../../support/generators.js';
 import type { Report } from '../../support/program.js';
 import { counted, ofPort, TCP, UDP, type Case, type Scene, type Truth } from '../case.js';
-import { serverThere } from './clients.js';
+import { serverThere } from '../peer.js';
 
 const NOTHING = { packets: 0, octets: 0 };
 
@@ -12,7 +12,7 @@ function datagrams(who: Report): Truth {
 
 /** One datagram from a program under this name: its path and arguments. */
 async function oneDatagram(scene: Scene, role: string): Promise<readonly string[]> {
-  const to = await serverThere(scene, 'udp-server');
+  const { to } = await serverThere(scene, 'udp-server');
   const path = nameProgram(scene.t, `${GENERATORS}/udp-client`, scene.comm(role));
   return [path, ...to.map(String)];
 }
@@ -38,7 +38,7 @@ function threads(name: string, ...options: readonly string[]): Case {
         [UDP, 'udp-server', ['--udp']],
         [TCP, 'tcp-server', []],
       ] as const) {
-        const to = await serverThere(scene, server, '--count', 4);
+        const { to } = await serverThere(scene, server, '--count', 4);
         const command = ['threads', comm('leader')] as const;
         const all = ['--threads', '4', ...kind, ...options];
         const reports = await startGenerator(t, here, command, ...to, ...all).success();
@@ -61,7 +61,7 @@ export const IDENTITY_CASES: readonly Case[] = [
   {
     name: 'a process that renames itself between two sockets',
     run: async (scene) => {
-      const to = await serverThere(scene, 'udp-server', '--count', 2);
+      const { to } = await serverThere(scene, 'udp-server', '--count', 2);
       const command = ['renaming-sender', scene.comm('old')] as const;
       const options = [...to, '--new-name', scene.comm('new')];
       return (await startGenerator(scene.t, scene.here, command, ...options).success()).map(
@@ -83,7 +83,7 @@ export const IDENTITY_CASES: readonly Case[] = [
   {
     name: 'a program started by vfork that has inherited its socket',
     run: async (scene) => {
-      const to = await serverThere(scene, 'udp-server');
+      const { to } = await serverThere(scene, 'udp-server');
       const path = nameProgram(scene.t, `${GENERATORS}/udp-client`, scene.comm('child'));
       const child = [path, ...to, '--connected'];
       const command = ['exec-after-open', scene.comm('parent')] as const;
