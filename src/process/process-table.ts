@@ -28,6 +28,33 @@ interface Slot {
   next: Slot | undefined;
   /** When it ended or was replaced by another program. */
   endedMs: number | undefined;
+  /** Neighbours in the queue that it stands in. */
+  before: Slot | undefined;
+  after: Slot | undefined;
+}
+
+/** A linked list: a Set would walk over all that was taken from its front each time. */
+class Queue {
+  first: Slot | undefined;
+  #last: Slot | undefined;
+  size = 0;
+
+  append(slot: Slot): void {
+    slot.before = this.#last;
+    slot.after = undefined;
+    if (this.#last === undefined) this.first = slot;
+    else this.#last.after = slot;
+    this.#last = slot;
+    this.size++;
+  }
+
+  remove(slot: Slot): void {
+    if (slot.before === undefined) this.first = slot.after;
+    else slot.before.after = slot.after;
+    if (slot.after === undefined) this.#last = slot.before;
+    else slot.after.before = slot.before;
+    this.size--;
+  }
 }
 
 export interface ProcessTableOptions {
@@ -44,9 +71,9 @@ export class ProcessTable {
   readonly #options: ProcessTableOptions;
   readonly #slots = new Map<number, Slot>();
   /** In the order in which they were last used. */
-  readonly #living = new Set<Slot>();
+  readonly #living = new Queue();
   /** In the order in which they ended. */
-  readonly #ended = new Set<Slot>();
+  readonly #ended = new Queue();
   #evicted = 0;
 
   constructor(options: ProcessTableOptions) {
@@ -65,7 +92,10 @@ export class ProcessTable {
   find(key: ProcessKey): KnownProcess | undefined {
     const slot = this.#slot(key);
     if (slot === undefined) return undefined;
-    if (this.#living.delete(slot)) this.#living.add(slot);
+    if (slot.endedMs === undefined) {
+      this.#living.remove(slot);
+      this.#living.append(slot);
+    }
     return slot.process;
   }
 
@@ -84,9 +114,10 @@ export class ProcessTable {
   add(process: KnownProcess, endedMs?: number): void {
     const same = this.#slot(process);
     if (same !== undefined) this.#remove(same);
-    const slot: Slot = { process, next: this.#slots.get(process.pid), endedMs };
+    const next = this.#slots.get(process.pid);
+    const slot: Slot = { process, next, endedMs, before: undefined, after: undefined };
     this.#slots.set(process.pid, slot);
-    (endedMs === undefined ? this.#living : this.#ended).add(slot);
+    this.#queueOf(slot).append(slot);
     if (this.size > this.#options.maxProcesses) this.#evict();
   }
 
@@ -95,22 +126,27 @@ export class ProcessTable {
     for (let slot = this.#slots.get(pid); slot !== undefined; slot = slot.next) {
       const { process } = slot;
       if (process.startNs !== startNs || process === except) continue;
-      if (!this.#living.delete(slot)) continue;
+      if (slot.endedMs !== undefined) continue;
+      this.#living.remove(slot);
       slot.endedMs = nowMs;
-      this.#ended.add(slot);
+      this.#ended.append(slot);
     }
   }
 
   /** Forgets those that ended so long ago that nobody asks for them any more. */
   expire(nowMs: number): void {
-    for (const slot of this.#ended) {
+    for (let slot = this.#ended.first; slot !== undefined; slot = this.#ended.first) {
       if (nowMs - (slot.endedMs ?? nowMs) < this.#options.retainMs) return;
       this.#remove(slot);
     }
   }
 
   living(): KnownProcess[] {
-    return Array.from(this.#living, (slot) => slot.process);
+    const processes: KnownProcess[] = [];
+    for (let slot = this.#living.first; slot !== undefined; slot = slot.after) {
+      processes.push(slot.process);
+    }
+    return processes;
   }
 
   #slot(key: ProcessKey): Slot | undefined {
@@ -120,18 +156,18 @@ export class ProcessTable {
   }
 
   #evict(): void {
-    for (const queue of [this.#ended, this.#living]) {
-      for (const slot of queue) {
-        this.#remove(slot);
-        this.#evicted++;
-        return;
-      }
-    }
+    const slot = this.#ended.first ?? this.#living.first;
+    if (slot === undefined) return;
+    this.#remove(slot);
+    this.#evicted++;
+  }
+
+  #queueOf(slot: Slot): Queue {
+    return slot.endedMs === undefined ? this.#living : this.#ended;
   }
 
   #remove(slot: Slot): void {
-    this.#living.delete(slot);
-    this.#ended.delete(slot);
+    this.#queueOf(slot).remove(slot);
     const { pid } = slot.process;
     const first = this.#slots.get(pid);
     if (first === slot) {

@@ -123,3 +123,14 @@ t.test('interfaces are named, up to a line of them', async (t) => {
   t.equal(interfaceText(names.slice(0, 8)), 'v0, v1, v2, v3, v4, v5, v6, v7');
   t.equal(interfaceText(names), 'v0, v1, v2, v3, v4, v5, v6, v7 and 2 more');
 });
+
+t.test('how well processes were known has a line where something was amiss', async (t) => {
+  const counts = { evicted: 1, healed: 2, notFound: 3, postponed: 4, failedReads: 5 };
+  const processes = { known: 99, ...counts };
+  const line =
+    'processes: 99 known, 1 forgotten for want of room, 2 looked up in /proc, 3 not found, ' +
+    '4 times not looked up at once, 5 failed reads of events';
+  t.ok(exportSummaryLines({ ...SUMMARY, processes }).includes(line));
+  t.ok(liveSummaryLines({ ...SUMMARY, processes }).includes(line));
+  t.notMatch(exportSummaryLines(SUMMARY).join('\n'), 'processes:');
+});
