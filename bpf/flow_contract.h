@@ -146,8 +146,10 @@ struct expiry_settings {
 
 /* What the programs are told before they are loaded. */
 struct meter_settings {
-	__u32 netns; /* in which interfaces are metered: inode number */
-	__u32 padding;
+	__u64 watched_cgroup; /* whose sockets are metered; 0: all, or capture at interfaces */
+	__u32 netns;	      /* in which interfaces are metered: inode number */
+	__u8 can_cast;	      /* the kernel has bpf_cast_to_kern_ctx and bpf_rdonly_cast (6.2) */
+	__u8 padding[3];
 };
 
 /* What a process_event tells. */
@@ -190,7 +192,7 @@ struct exec_event {
 _Static_assert(sizeof(struct process_owner) == 48, "process_owner");
 _Static_assert(sizeof(struct flow_record) == 208, "flow_record");
 _Static_assert(sizeof(struct expiry_settings) == 32, "expiry_settings");
-_Static_assert(sizeof(struct meter_settings) == 8, "meter_settings");
+_Static_assert(sizeof(struct meter_settings) == 16, "meter_settings");
 _Static_assert(sizeof(struct process_event) == 64, "process_event");
 _Static_assert(sizeof(struct exec_event) == 64 + EXECUTABLE_LENGTH + ARGUMENTS_LENGTH,
 	       "exec_event");

@@ -4,6 +4,7 @@
  * and the contract, for the daemon to check.
  */
 #include "flow_expiry.h"
+#include "meter_settings.h"
 
 char LICENSE[] SEC("license") = "GPL";
 

@@ -63,7 +63,7 @@ static __always_inline int meter(struct __sk_buff *skb, bool ethernet, __u8 dire
 	packet.netns = meter_settings.netns;
 	now = bpf_ktime_get_boot_ns();
 	if (packet.first_fragment || packet.later_fragment)
-		match_fragment(&packet, skb->ifindex, direction, now);
+		match_fragment(&packet, direction, now);
 	if (skb->ifindex == LOOPBACK_IFINDEX)
 		packet.flags |= FLOW_LOOPBACK;
 	count_metered(packet.segments, packet.octets);

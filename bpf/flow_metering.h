@@ -8,13 +8,11 @@
 
 #include "flow_owner.h"
 #include "flow_record.h"
+#include "meter_settings.h"
 
 #define E2BIG 7
 
 #define FRAGMENT_LIFETIME_NS (30 * 1000 * 1000 * 1000ULL) /* net.ipv4.ipfrag_time's default */
-
-/* Written by the loader; the verifier removes what they rule out. */
-extern const volatile struct meter_settings meter_settings;
 
 /* What did not fit into the cache: single-packet records. */
 struct {
@@ -34,6 +32,7 @@ struct fragment_key {
 	__u8 source_address[ADDRESS_LENGTH];
 	__u8 destination_address[ADDRESS_LENGTH];
 	__u32 id;
+	__u32 netns;
 	__u32 interface_index;
 	__u8 direction;
 	__u8 protocol; /* IPv4 only: in IPv6 it can differ between fragments of one packet */
@@ -56,8 +55,7 @@ struct {
 	__type(value, struct fragment_ports);
 } fragments __weak SEC(".maps");
 
-static __always_inline void match_fragment(struct packet *p, __u32 interface_index, __u8 direction,
-					   __u64 now)
+static __always_inline void match_fragment(struct packet *p, __u8 direction, __u64 now)
 {
 	struct fragment_key key = {};
 	struct fragment_ports *first;
@@ -65,7 +63,8 @@ static __always_inline void match_fragment(struct packet *p, __u32 interface_ind
 	__builtin_memcpy(key.source_address, p->source_address, ADDRESS_LENGTH);
 	__builtin_memcpy(key.destination_address, p->destination_address, ADDRESS_LENGTH);
 	key.id = p->fragment_id;
-	key.interface_index = interface_index;
+	key.netns = p->netns;
+	key.interface_index = p->interface_index;
 	key.direction = direction;
 	key.protocol = p->ip_version == 4 ? p->protocol : 0;
 	if (p->first_fragment) {

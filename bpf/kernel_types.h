@@ -57,6 +57,14 @@ struct linux_binprm {
 	const char *interp;
 };
 
+struct ns_common {
+	unsigned int inum;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
 struct task_struct {
 	unsigned int flags;
 	__s32 pid;
@@ -76,8 +84,13 @@ typedef struct {
 	__s64 counter;
 } atomic64_t;
 
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
 struct sock_common {
 	unsigned short skc_family;
+	possible_net_t skc_net;
 	atomic64_t skc_cookie;
 };
 
@@ -90,6 +103,10 @@ struct inet_connection_sock {
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+};
+
+struct sk_buff {
+	struct sock *sk;
 };
 
 struct socket {
@@ -124,5 +141,8 @@ struct bpf_iter__bpf_map_elem {
 };
 
 #pragma clang attribute pop
+
+/* Views of kernel structures in packet programs. Kernel 6.2: meter_settings.can_cast. */
+extern void *bpf_cast_to_kern_ctx(void *context) __weak __ksym;
 
 #endif

@@ -86,6 +86,7 @@ struct packet {
 	__u32 netns;
 	__u32 ip_offset;
 	__u32 fragment_id;
+	__u32 tcp_sequence;
 	__u16 source_port;
 	__u16 destination_port;
 	__u16 min_length;
@@ -101,6 +102,7 @@ struct packet {
 	__u8 flags;	     /* enum flow_flag */
 	bool first_fragment; /* carries the ports of those that follow */
 	bool later_fragment; /* carries none */
+	__u8 at_receiver;    /* not 0: metered where it is received, skb->sk is the receiver's */
 };
 
 enum parse_result {
@@ -310,6 +312,7 @@ static __always_inline __u32 parse_transport(struct __sk_buff *skb, struct packe
 			p->flags |= FLOW_ENDED;
 		__builtin_memcpy(&p->source_port, &header[0], 2);
 		__builtin_memcpy(&p->destination_port, &header[2], 2);
+		__builtin_memcpy(&p->tcp_sequence, &header[4], 4);
 		return (header[12] >> 4) * 4;
 	case IPPROTO_UDP:
 	case IPPROTO_UDPLITE:

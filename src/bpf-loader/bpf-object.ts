@@ -28,13 +28,28 @@ const SETTINGS_SECTION = '.rodata.settings';
 export interface LoadOptions {
   /** Sizes of maps, by name. */
   readonly maxEntries: Readonly<Record<string, number>>;
+  /** Whose programs are loaded; default: those of interfaces. */
+  readonly capture?: CaptureMode;
   /** The network namespace in which interfaces are metered, by its inode number. */
   readonly netns?: number;
+  /** The cgroup whose sockets are metered, by the kernel's number; 0n: all. */
+  readonly watchedCgroup?: bigint;
 }
 
-function meterSettings(netns: number): Buffer {
-  const settings = Buffer.alloc(METER_SETTINGS.size);
-  settings.writeUInt32LE(netns, METER_SETTINGS.fields.netns.offset);
+export type CaptureMode = 'interface' | 'sockets';
+
+/** Programs that only one way of capturing packets needs. */
+const CAPTURE_PROGRAMS: Readonly<Record<CaptureMode, readonly string[]>> = {
+  interface: ['flow_ingress', 'flow_egress', 'flow_ingress_ip', 'flow_egress_ip'],
+  sockets: ['socket_ingress', 'socket_egress'],
+};
+
+function meterSettings(options: LoadOptions, kernel: ReadonlySet<string>): Buffer {
+  const { fields, size } = METER_SETTINGS;
+  const settings = Buffer.alloc(size);
+  settings.writeBigUInt64LE(options.watchedCgroup ?? 0n, fields.watched_cgroup.offset);
+  settings.writeUInt32LE(options.netns ?? 0, fields.netns.offset);
+  settings.writeUInt8(kernel.has(CAST) ? 1 : 0, fields.can_cast.offset);
   return settings;
 }
 
@@ -43,6 +58,9 @@ const OPTIONAL_PROGRAMS: Readonly<Record<string, string>> = {
   socket_sent: 'btf_trace_sock_send_length',
   socket_received: 'btf_trace_sock_recv_length',
 };
+
+/** Gives a packet program the kernel's own view of its packet. */
+const CAST = 'bpf_cast_to_kern_ctx';
 
 export function openLibbpf(): Libbpf {
   const path = process.env.PROCFLOW_LIBBPF ?? 'libbpf.so.1';
@@ -117,18 +135,21 @@ export class BpfObject {
     }
     try {
       checkContract(libbpf.btfBytes(object), OBJECT_PATH);
-      const known = kernelBtfHas(Object.values(OPTIONAL_PROGRAMS));
+      const known = kernelBtfHas([...Object.values(OPTIONAL_PROGRAMS), CAST]);
       const unavailable = new Set(
         Object.entries(OPTIONAL_PROGRAMS)
           .filter(([, needs]) => !known.has(needs))
           .map(([program]) => program),
       );
       const loaded = new BpfObject(libbpf, object, unavailable, log, lines);
-      for (const name of unavailable) libbpf.setAutoload(loaded.program(name), false);
+      const others = CAPTURE_PROGRAMS[options.capture === 'sockets' ? 'interface' : 'sockets'];
+      for (const name of [...unavailable, ...others]) {
+        libbpf.setAutoload(loaded.program(name), false);
+      }
       for (const [name, entries] of Object.entries(options.maxEntries)) {
         libbpf.setMaxEntries(loaded.map(name), entries);
       }
-      const settings = meterSettings(options.netns ?? 0);
+      const settings = meterSettings(options, known);
       libbpf.setInitialValue(loaded.map(SETTINGS_SECTION), settings, settings.length);
       const result = libbpf.load(object);
       if (result < 0) throw bpfError(-result, 'load the BPF programs', lines, log);

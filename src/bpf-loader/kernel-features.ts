@@ -29,6 +29,7 @@ export function probeKernelFeatures(): readonly KernelFeature[] {
     kernelTypes(),
     capabilities(),
     ...programs(),
+    socketCapture(),
     cgroup(),
     lockdown(),
   ];
@@ -118,6 +119,22 @@ function programs(): KernelFeature[] {
     ];
   } finally {
     object.close();
+  }
+}
+
+/** Loads the programs of the other way of capturing packets. */
+function socketCapture(): KernelFeature {
+  const feature = {
+    name: 'capture at sockets',
+    required: false,
+    consequence: 'no --capture sockets; interfaces are metered without it',
+  };
+  try {
+    const object = BpfObject.load({ ...SMALLEST_CACHE, capture: 'sockets' });
+    object.close();
+    return { ...feature, found: true, detail: 'cgroup_skb' };
+  } catch (error) {
+    return { ...feature, found: false, detail: messageOf(error) };
   }
 }
 

@@ -9,7 +9,7 @@ import { getSystemErrorName } from 'node:util';
 const NAMED_NAMESPACES = '/run/netns';
 const OWN_NAMESPACE = '/proc/thread-self/ns/net';
 
-interface NetworkNamespace {
+export interface NetworkNamespace {
   /** Inode number, by which lsns and ip netns know it. */
   readonly inode: number;
   /** Runs `body` inside. It must not be asynchronous: the thread comes back when it returns. */

@@ -21,14 +21,18 @@ export function findCgroup2Mount(mountinfo: string): string | undefined {
   return undefined;
 }
 
-function attachToCgroup(object: LoadedPrograms, cgroup: string): LinkPointer {
-  let fd: number;
+/** @throws BpfError */
+export function openCgroup(directory: string): number {
   try {
-    fd = openSync(cgroup, 'r');
+    return openSync(directory, 'r');
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? 'EIO';
-    throw new BpfError(code, `open cgroup ${cgroup}`, 'give a directory of cgroup v2');
+    throw new BpfError(code, `open cgroup ${directory}`, 'give a directory of cgroup v2');
   }
+}
+
+function attachToCgroup(object: LoadedPrograms, cgroup: string): LinkPointer {
+  const fd = openCgroup(cgroup);
   try {
     return object.link(
       object.libbpf.attachCgroup(object.program('socket_created'), fd),

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { readExportConfig, readMeterConfig, TEMPLATE_PROFILES } from '../daemon/meter-config.js';
 import { runExporter } from '../daemon/run-meter.js';
 import {
+  CAPTURE_HELP,
   addMeterOptions,
   addTimingOptions,
   collect,
@@ -10,7 +11,7 @@ import {
   type MeterOptionValues,
 } from './meter-options.js';
 import { notice, type ProgramIo } from './program-io.js';
-import { exportSummaryLines, interfaceText } from './summary-text.js';
+import { exportSummaryLines, meteredText } from './summary-text.js';
 
 interface ExportOptionValues extends MeterOptionValues {
   readonly collector: string;
@@ -29,6 +30,7 @@ SIGTERM or SIGHUP; then it exports the flows that it still has and prints a summ
 const MORE = `
 Times are in seconds, decimals allowed; octets are those of the IP packets, headers
 included. Needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.
+${CAPTURE_HELP}
 
 Examples:
   # NetFlow v9 of one interface to a collector on this host
@@ -43,6 +45,9 @@ Examples:
   # with the parent, the command line and the container of each process
   procflow export -i any -n 192.0.2.1:4739 -v 10 --profile full
 
+  # the sockets of all containers, in whatever network namespace
+  procflow export --capture sockets -n 192.0.2.1:4739 -v 10
+
 Exit codes:
   0  ended by a signal, all in good order
   1  could not start, or metering broke down
@@ -52,9 +57,10 @@ export function exportCommand(io: ProgramIo): Command {
   const command = new Command('export')
     .summary('meter interfaces and export their flows to a collector')
     .description(DESCRIPTION)
-    .requiredOption(
+    .option(
       '-i, --interface <name...>',
-      'interfaces to meter; "any" is all, also those that appear later',
+      'interfaces to meter, required but with --capture sockets; "any" is all, also those that ' +
+        'appear later',
       collect,
     )
     .requiredOption(
@@ -90,10 +96,10 @@ async function runExport(io: ProgramIo, options: ExportOptionValues): Promise<vo
     onNotice: (line) => {
       notice(io, line);
     },
-    onMetering: (interfaces) => {
+    onMetering: (metered) => {
       const format = config.version === 9 ? 'NetFlow v9' : 'IPFIX';
       const where = `${format} to ${options.collector}`;
-      notice(io, `metering ${interfaceText(interfaces)}; ${where}; Ctrl-C ends`);
+      notice(io, `metering ${meteredText(metered)}; ${where}; Ctrl-C ends`);
     },
   });
   for (const line of exportSummaryLines(summary)) notice(io, line);

@@ -7,13 +7,14 @@ import { LineOutput } from './line-output.js';
 import { liveRow, LiveTable } from './live-line.js';
 import { LiveSink, type FormatLine } from './live-sink.js';
 import {
+  CAPTURE_HELP,
   addMeterOptions,
   addTimingOptions,
   collect,
   type MeterOptionValues,
 } from './meter-options.js';
 import { notice, type ProgramIo } from './program-io.js';
-import { interfaceText, liveSummaryLines } from './summary-text.js';
+import { liveSummaryLines, meteredText } from './summary-text.js';
 import { paintFor } from './terminal-style.js';
 import { wideLines } from './wide-lines.js';
 
@@ -40,9 +41,11 @@ runs in, and its parent.
 With --json each line is an object with everything that is known of the flow, also what
 --wide shows; times are in milliseconds since 1970. Colours are for terminals, and NO_COLOR
 switches them off.
+${CAPTURE_HELP}
 
 Examples:
   procflow live                        # everything on every interface
+  procflow live --capture sockets      # every container too
   procflow live -i eth0 -i lo
   procflow live --wide -i eth0
   procflow live --json | jq 'select(.sourceProcess.processName == "curl")'
@@ -69,7 +72,10 @@ export function liveCommand(io: ProgramIo): Command {
 }
 
 async function runLive(io: ProgramIo, options: LiveOptionValues): Promise<void> {
-  const meter = readMeterConfig({ ...options, interface: options.interface ?? ['any'] });
+  const meter = readMeterConfig({
+    ...options,
+    interface: options.interface ?? (options.capture === 'sockets' ? [] : ['any']),
+  });
   const readerLeft = new AbortController();
   const output = new LineOutput(io.out, () => {
     readerLeft.abort();
@@ -94,8 +100,8 @@ async function runLive(io: ProgramIo, options: LiveOptionValues): Promise<void> 
     onNotice: (line) => {
       notice(io, line);
     },
-    onMetering: (interfaces) => {
-      notice(io, `metering ${interfaceText(interfaces)}; Ctrl-C ends`);
+    onMetering: (metered) => {
+      notice(io, `metering ${meteredText(metered)}; Ctrl-C ends`);
       if (io.out.isTTY === true && options.json !== true) void output.write([table.header()]);
     },
   });

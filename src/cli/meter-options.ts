@@ -1,6 +1,7 @@
 // The options that `export` and `live` share.
 import { Option, type Command } from 'commander';
-import { ATTACH_MODES, type MeterSettings } from '../daemon/meter-config.js';
+import { ATTACH_MODES, CAPTURE_MODES } from '../daemon/capture-config.js';
+import type { MeterSettings } from '../daemon/meter-config.js';
 import { NON_PROCESS_NAMES, type NonProcessNames } from '../flow/non-process-names.js';
 
 /** As commander gives them: each option that has a default is there. */
@@ -15,6 +16,18 @@ interface MeterDefaults {
 }
 
 const DEFAULT_MAX_FLOWS = '65536';
+
+const CAPTURE =
+  'where packets are metered: at interfaces, or at sockets, in all network namespaces at once';
+
+/** For --help: what the second place sees, and what it cannot. */
+export const CAPTURE_HELP = `
+With --capture sockets, packets are metered where a socket sends or receives them: those of
+every container and network namespace, without attaching to their interfaces; on loopback
+once. Not seen there: what no socket of this host sends or receives (forwarded packets,
+AF_PACKET, ARP), what is dropped before it reaches a socket (a closed port, a firewall), and
+packets that the kernel answers itself (pings, neighbour discovery). A datagram counts as one
+packet however it is fragmented, and once for each socket that receives it.`;
 
 export function addTimingOptions(command: Command, defaults: MeterDefaults): Command {
   const { activeTimeout, idleTimeout } = defaults;
@@ -35,9 +48,14 @@ export function addMeterOptions(command: Command): Command {
   const ways = `how to attach to interfaces: ${ATTACH_MODES.join(', ')}`;
   const flows = 'flows kept at a time, of IPv4 and of IPv6 each; more are reported at once';
   return command
+    .addOption(withDefault(`--capture <${CAPTURE_MODES.join('|')}>`, CAPTURE, 'interface'))
     .option('--netns <name|path>', 'meter in this network namespace (default: the current one)')
     .addOption(withDefault('--max-flows <number>', flows, DEFAULT_MAX_FLOWS))
-    .option('--cgroup <path>', 'see the sockets of this cgroup v2 directory (default: all)')
+    .option(
+      '--cgroup <path>',
+      'see the sockets of this cgroup v2 directory, and meter only them with --capture sockets ' +
+        '(default: all)',
+    )
     .addOption(withDefault('--attach <way>', ways, 'auto'))
     .addOption(nameOption('kernel', "the kernel's own packets"))
     .addOption(nameOption('forwarded', 'packets that only pass through this host'))

@@ -2,7 +2,7 @@
 // read them.
 import type { MeterSummary } from '../daemon/meter-session.js';
 import type { MeterCounter } from '../flow/flow-source.js';
-import type { ExportStatistics, ExportSummary, RunSummary } from '../daemon/run-meter.js';
+import type { ExportStatistics, ExportSummary, Metered, RunSummary } from '../daemon/run-meter.js';
 import type { ProcessStatistics } from '../flow/process-directory.js';
 import { attributionLines } from './attribution-text.js';
 
@@ -19,7 +19,9 @@ const SIGNS_OF_TROUBLE: ReadonlySet<string> = new Set<MeterCounter>([
   'PROCESS_EVENTS_LOST',
 ]);
 
-export function interfaceText(names: readonly string[]): string {
+export function meteredText(metered: Metered): string {
+  if ('cgroup' in metered) return `sockets of cgroup ${metered.cgroup}`;
+  const names = metered.interfaces;
   if (names.length === 0) return 'no interface yet';
   const rest = names.length - MAX_INTERFACES;
   const shown = names.slice(0, MAX_INTERFACES).join(', ');

@@ -15,3 +15,8 @@ export class ConfigError extends Error {
     this.setting = setting;
   }
 }
+
+/** "a, b or c" */
+export function alternatives(words: readonly string[]): string {
+  return `${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`;
+}

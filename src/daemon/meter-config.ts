@@ -3,16 +3,16 @@ import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { DEFAULT_MAX_MESSAGE_OCTETS } from '../exporter/exporting-process.js';
 import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { TemplateProfile } from '../templates/flow-fields.js';
-import { ConfigError } from './config-error.js';
+import { readCapture, type CaptureConfig, type CaptureSettings } from './capture-config.js';
+import { ConfigError, alternatives } from './config-error.js';
 
-export interface MeterConfig {
-  readonly interfaces: readonly string[] | 'any';
-  readonly netns?: string;
+export type MeterConfig = MeterLimits & CaptureConfig;
+
+interface MeterLimits {
   readonly activeTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly maxFlows: number;
   readonly cgroup?: string;
-  readonly attach: AttachMode;
   readonly nonProcessNames: NonProcessNames;
 }
 
@@ -31,9 +31,6 @@ export interface Endpoint {
   readonly port: number;
 }
 
-export const ATTACH_MODES = ['auto', 'tcx', 'clsact'] as const;
-export type AttachMode = (typeof ATTACH_MODES)[number];
-
 export const TEMPLATE_PROFILES = [
   'process',
   'full',
@@ -42,9 +39,8 @@ export const TEMPLATE_PROFILES = [
 
 export type ExportVersion = 9 | 10;
 
-/** The settings of a meter as text; each but the interfaces may be left out. */
-export interface MeterSettings {
-  readonly interface: readonly string[];
+/** The settings of a meter as text. */
+export interface MeterSettings extends CaptureSettings {
   readonly activeTimeout: string;
   readonly idleTimeout: string;
   readonly maxFlows: string;
@@ -69,8 +65,6 @@ export interface ExportSettings {
 const HOST_AND_PORT = /^(?:\[([^\]]*)\]|([^:[\]\s]+))(?::(\d+))?$/;
 const MAX_TIMEOUT_S = 7 * 24 * 3600;
 const MIN_TIMEOUT_S = 0.1;
-/** Interface names have at most IFNAMSIZ - 1 octets. */
-const MAX_INTERFACE_NAME_OCTETS = 15;
 /** As many as a process name has: v9 exports it in 16 with a NUL at the end. */
 const MAX_NAME_OCTETS = 15;
 /** What the exporter or the terminal would replace: controls, format characters, quote, backslash. */
@@ -78,24 +72,21 @@ const UNFIT_FOR_NAMES = /[\p{C}\p{Zl}\p{Zp}"\\]/u;
 
 /** @throws ConfigError */
 export function readMeterConfig(settings: MeterSettings): MeterConfig {
-  const { netns, cgroup } = settings;
-  if (netns === '') throw new ConfigError('--netns', 'is empty', 'give a name or a path');
+  const { cgroup } = settings;
   if (cgroup !== undefined && !cgroup.startsWith('/')) {
     const advice = 'give the path of a cgroup v2 directory, such as /sys/fs/cgroup/system.slice';
     throw new ConfigError(`--cgroup ${cgroup}`, 'is not an absolute path', advice);
   }
   return {
-    interfaces: readInterfaces(settings.interface),
+    ...readCapture(settings),
     activeTimeoutMs: readTimeoutMs('--active-timeout', settings.activeTimeout),
     idleTimeoutMs: readTimeoutMs('--idle-timeout', settings.idleTimeout),
     maxFlows: readInteger('--max-flows', settings.maxFlows, 1, 2 ** 24),
-    attach: readAttachMode(settings.attach),
     nonProcessNames: {
       kernel: readName('--kernel-name', settings.kernelName),
       forwarded: readName('--forwarded-name', settings.forwardedName),
       unknown: readName('--unknown-name', settings.unknownName),
     },
-    ...(netns !== undefined && { netns }),
     ...(cgroup !== undefined && { cgroup }),
   };
 }
@@ -126,27 +117,6 @@ export function readExportConfig(settings: ExportSettings): ExportConfig {
   };
 }
 
-function readInterfaces(names: readonly string[]): readonly string[] | 'any' {
-  const advice = '"ip link" lists them; "any" means all';
-  if (names.length === 0) throw new ConfigError('-i', 'no interface given', advice);
-  for (const name of names) {
-    const setting = `-i ${name}`;
-    if (name === '') throw new ConfigError('-i', 'an interface without a name', advice);
-    if (Buffer.byteLength(name) > MAX_INTERFACE_NAME_OCTETS) {
-      const reason = `interface names have at most ${MAX_INTERFACE_NAME_OCTETS} octets`;
-      throw new ConfigError(setting, reason, advice);
-    }
-    if (/[\s/]/.test(name) || name === '.' || name === '..') {
-      throw new ConfigError(setting, 'is not an interface name', advice);
-    }
-  }
-  if (!names.includes('any')) return [...new Set(names)];
-  if (names.some((name) => name !== 'any')) {
-    throw new ConfigError('-i any', 'already means all interfaces', 'give either it or names');
-  }
-  return 'any';
-}
-
 function readTimeoutMs(option: string, text: string, minS = MIN_TIMEOUT_S): number {
   const seconds = /^\d+(\.\d+)?$|^\.\d+$/.test(text) ? Number(text) : NaN;
   if (!(seconds >= minS && seconds <= MAX_TIMEOUT_S)) {
@@ -166,13 +136,6 @@ function readInteger(option: string, text: string, min: number, max: number): nu
   return value;
 }
 
-function readAttachMode(text: string): AttachMode {
-  const mode = ATTACH_MODES.find((known) => known === text);
-  if (mode !== undefined) return mode;
-  const advice = `give ${alternatives(ATTACH_MODES)}`;
-  throw new ConfigError(`--attach ${text}`, 'no such way of attaching', advice);
-}
-
 /** What is exported as process name where there is no process; may be empty. */
 function readName(option: string, text: string): string {
   const advice = `give up to ${MAX_NAME_OCTETS} octets, such as "(none)"; "" exports no name`;
@@ -190,11 +153,6 @@ function readProfile(text: string): TemplateProfile {
   if (profile !== undefined) return profile;
   const advice = `give ${alternatives(TEMPLATE_PROFILES)}`;
   throw new ConfigError(`--profile ${text}`, 'no such set of fields', advice);
-}
-
-/** "a, b or c" */
-function alternatives(words: readonly string[]): string {
-  return `${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`;
 }
 
 function readVersion(text: string): ExportVersion {

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { openKernelClock } from '../bpf-loader/kernel-clock.js';
 import { openKernelFlowSource, type KernelFlowSource } from '../bpf-loader/kernel-flow-source.js';
+import type { Metered } from '../bpf-loader/packet-capture.js';
 import { findCgroup2Mount } from '../bpf-loader/socket-hooks.js';
 import { createExportingProcess, type ExportingProcess } from '../exporter/exporting-process.js';
 import type { KernelClock } from '../flow/clock.js';
@@ -12,11 +13,13 @@ import { KnownProcesses } from '../process/known-processes.js';
 import type { ExportConfig, MeterConfig } from './meter-config.js';
 import { runMeterSession, type MeterSummary } from './meter-session.js';
 
+export type { Metered };
+
 interface MeterHooks {
   /** Ends the session in good order. */
   readonly signal: AbortSignal;
-  /** Packets are being metered from now on, on these interfaces. */
-  readonly onMetering: (interfaces: readonly string[]) => void;
+  /** Packets are being metered from now on, in these places. */
+  readonly onMetering: (metered: Metered) => void;
   /** What an operator should know but what stops nothing; one line each. */
   readonly onNotice: (line: string) => void;
 }
@@ -81,7 +84,7 @@ export async function runMeter(
       source.rescanInterfaces();
     },
   });
-  hooks.onMetering(source.interfaces());
+  hooks.onMetering(source.metered());
   const drain = setInterval(() => {
     directory.drain();
   }, DRAIN_INTERVAL_MS);

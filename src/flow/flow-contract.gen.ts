@@ -65,10 +65,12 @@ export const EXPIRY_SETTINGS = {
 } as const;
 
 export const METER_SETTINGS = {
-  size: 8,
+  size: 16,
   fields: {
-    netns: { offset: 0, size: 4 },
-    padding: { offset: 4, size: 4 },
+    watched_cgroup: { offset: 0, size: 8 },
+    netns: { offset: 8, size: 4 },
+    can_cast: { offset: 12, size: 1 },
+    padding: { offset: 13, size: 3 },
   },
 } as const;
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { exportSummaryLines, interfaceText, liveSummaryLines } from '../../src/cli/summary-text.js';
+import { exportSummaryLines, meteredText, liveSummaryLines } from '../../src/cli/summary-text.js';
 import type { ExportSummary } from '../../src/daemon/run-meter.js';
 import { METER_COUNTER } from '../../src/flow/flow-contract.gen.js';
 import type { MeterCounters } from '../../src/flow/flow-source.js';
@@ -118,10 +118,10 @@ t.test('counters that could not be read are not given as zero', async (t) => {
 
 t.test('interfaces are named, up to a line of them', async (t) => {
   const names = Array.from({ length: 10 }, (_, i) => `v${i}`);
-  t.equal(interfaceText([]), 'no interface yet');
-  t.equal(interfaceText(['lo', 'eth0']), 'lo, eth0');
-  t.equal(interfaceText(names.slice(0, 8)), 'v0, v1, v2, v3, v4, v5, v6, v7');
-  t.equal(interfaceText(names), 'v0, v1, v2, v3, v4, v5, v6, v7 and 2 more');
+  t.equal(meteredText({ interfaces: [] }), 'no interface yet');
+  t.equal(meteredText({ interfaces: ['lo', 'eth0'] }), 'lo, eth0');
+  t.equal(meteredText({ interfaces: names.slice(0, 8) }), 'v0, v1, v2, v3, v4, v5, v6, v7');
+  t.equal(meteredText({ interfaces: names }), 'v0, v1, v2, v3, v4, v5, v6, v7 and 2 more');
 });
 
 t.test('how well processes were known has a line where something was amiss', async (t) => {

@@ -9,6 +9,7 @@ import {
 } from '../../src/daemon/meter-config.js';
 
 const METER: MeterSettings = {
+  capture: 'interface',
   interface: ['eth0'],
   activeTimeout: '60',
   idleTimeout: '15',
@@ -28,6 +29,7 @@ const EXPORT: ExportSettings = {
 
 t.test('plain settings are taken as they are, with times in milliseconds', async (t) => {
   t.same(readMeterConfig(METER), {
+    capture: 'interface',
     interfaces: ['eth0'],
     activeTimeoutMs: 60_000,
     idleTimeoutMs: 15_000,
@@ -63,6 +65,12 @@ const goodMeter: readonly { given: Partial<MeterSettings>; expected: object }[] 
   { given: { netns: 'blue' }, expected: { netns: 'blue' } },
   { given: { cgroup: '/sys/fs/cgroup/a' }, expected: { cgroup: '/sys/fs/cgroup/a' } },
 ];
+
+t.test('the sockets are metered without naming an interface', async (t) => {
+  const config = readMeterConfig({ ...METER, capture: 'sockets', interface: [] });
+  t.equal(config.capture, 'sockets');
+  t.notOk('interfaces' in config);
+});
 
 t.test('good settings of a meter', async (t) => {
   for (const { given, expected } of goodMeter) {
@@ -104,6 +112,23 @@ const badMeter: readonly { given: Partial<MeterSettings>; message: string | RegE
   { given: { forwardedName: '\u202e' }, message: /control character/ },
   { given: { forwardedName: 'a"b' }, message: /has a quote/ },
   { given: { netns: '' }, message: /^--netns: is empty/ },
+  {
+    given: { capture: 'tap' },
+    message: '--capture tap: no such place (give interface or sockets)',
+  },
+  {
+    given: { capture: 'sockets' },
+    message:
+      '-i eth0: cannot be chosen with --capture sockets: packets of all interfaces are metered (--cgroup narrows it; or use --capture interface)',
+  },
+  {
+    given: { capture: 'sockets', interface: [], netns: 'blue' },
+    message: /^--netns blue: .*all network namespaces are metered \(--cgroup narrows it/,
+  },
+  {
+    given: { capture: 'sockets', interface: [], attach: 'tcx' },
+    message: /^--attach tcx: is for interfaces/,
+  },
   { given: { cgroup: 'system.slice' }, message: /not an absolute path/ },
 ];
 

@@ -45,6 +45,7 @@ function createStage(t: Teardown): Stage {
   const pair = createNamespacePair(t);
   bringUp(pair);
   const config = readMeterConfig({
+    capture: 'interface',
     interface: [pair.a.interfaceName],
     ...{ activeTimeout: '600', idleTimeout: '600', maxFlows: '4096', attach: 'auto' },
     ...{ kernelName: '(kernel)', forwardedName: '(forwarded)', unknownName: '(unknown)' },

@@ -15,12 +15,14 @@ export function cgroup2Mount(): string | undefined {
   return undefined;
 }
 
-/** @returns the directory; it is removed when the test ends and its programs have ended */
-export function createCgroup(t: Teardown): string {
-  const mount = cgroup2Mount();
-  if (mount === undefined) throw new Error('cgroup v2 is not mounted');
+/**
+ * @param parent a cgroup of the test's own; default: the root
+ * @returns the directory; it is removed when the test ends and its programs have ended
+ */
+export function createCgroup(t: Teardown, parent = cgroup2Mount()): string {
+  if (parent === undefined) throw new Error('cgroup v2 is not mounted');
   created++;
-  const directory = `${mount}/procflow-test-${process.pid}-${created}`;
+  const directory = `${parent}/procflow-test-${process.pid}-${created}`;
   mkdirSync(directory);
   t.teardown(() => removeCgroup(directory));
   return directory;

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * The processes of a packet that is metered at its socket: skb->sk is its sender's on the way out
+ * and its receiver's on the way in. On loopback, where the packet counts only once, the process at
+ * the other end is looked up; the receiver's own socket has the last word.
+ */
+#ifndef PROCFLOW_PACKET_SOCKET_H
+#define PROCFLOW_PACKET_SOCKET_H
+
+#include "flow_owner.h"
+#include "meter_settings.h"
+
+#define SOCK_RAW 3 /* include/linux/net.h */
+
+#define MAX_CGROUP_LEVELS 32
+
+/* The network namespace of the packet's socket, by its inode number. */
+static __always_inline __u32 netns_of(struct __sk_buff *skb)
+{
+	struct sk_buff *kernel_skb;
+	struct sock *sk;
+
+	if (!meter_settings.can_cast)
+		return 0;
+	kernel_skb = bpf_cast_to_kern_ctx(skb);
+	sk = kernel_skb->sk;
+	return sk ? sk->__sk_common.skc_net.net->ns.inum : 0;
+}
+
+static __always_inline enum flow_side own_side(const struct packet *p)
+{
+	return p->at_receiver ? DESTINATION : SOURCE;
+}
+
+static __always_inline bool find_own_owner(struct __sk_buff *skb, struct guarded_owner *known)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	if (!sk)
+		return false;
+	if (!known->cookie)
+		known->cookie = bpf_get_socket_cookie(skb);
+	return adopt_receiver(sk, known);
+}
+
+static __always_inline struct bpf_sock *look_up_sender(struct __sk_buff *skb,
+						       const struct packet *p)
+{
+	struct packet reply = {
+		.ip_version = p->ip_version,
+		.protocol = p->protocol,
+		.source_port = p->destination_port,
+		.destination_port = p->source_port,
+	};
+
+	__builtin_memcpy(reply.source_address, p->destination_address, ADDRESS_LENGTH);
+	__builtin_memcpy(reply.destination_address, p->source_address, ADDRESS_LENGTH);
+	return look_up_receiver(skb, &reply);
+}
+
+static __always_inline bool find_other_owner(struct __sk_buff *skb, const struct packet *p,
+					     struct guarded_owner *known)
+{
+	struct bpf_sock *sk = p->at_receiver ? look_up_sender(skb, p) : look_up_receiver(skb, p);
+	bool found;
+
+	if (!sk)
+		return false;
+	found = adopt_receiver(sk, known);
+	bpf_sk_release(sk);
+	return found;
+}
+
+static __always_inline bool is_watched(struct bpf_sock *sk)
+{
+	for (int level = 0; level < MAX_CGROUP_LEVELS; level++) {
+		__u64 id = bpf_sk_ancestor_cgroup_id(sk, level);
+
+		if (!id || id == meter_settings.watched_cgroup)
+			return id;
+	}
+	return false;
+}
+
+/*
+ * A reset that the kernel sends, for a closed port or a connection that is gone. A process's own
+ * one carries an ACK and a sequence number; this has either none, in answer to a SYN, or no ACK. On
+ * loopback it counts at its receiver, because not every kernel shows it on its way out.
+ */
+static __always_inline bool is_kernel_reset(const struct packet *p)
+{
+	return p->protocol == IPPROTO_TCP && p->tcp_flags & TCP_RST &&
+	       (!(p->tcp_flags & TCP_ACK) || !p->tcp_sequence);
+}
+
+/*
+ * Whether a packet that comes in on loopback was metered on its way out: its sender is in the
+ * watched cgroup. A sender that is gone, or of a protocol that knows no lookup, has left its flow.
+ */
+static __always_inline bool was_metered(struct __sk_buff *skb, const struct packet *p,
+					bool flow_exists)
+{
+	struct bpf_sock *sender;
+	bool watched;
+
+	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
+		return flow_exists;
+	if (!meter_settings.watched_cgroup)
+		return true;
+	sender = look_up_sender(skb, p);
+	if (!sender)
+		return flow_exists;
+	watched = is_watched(sender);
+	bpf_sk_release(sender);
+	return watched;
+}
+
+/*
+ * A raw socket gets a copy of each packet of its protocol; one of TCP or UDP counts at the socket
+ * that it is for.
+ */
+static __always_inline bool is_copy(struct __sk_buff *skb, const struct packet *p)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	if (!sk || sk->type != SOCK_RAW)
+		return false;
+	sk = look_up_receiver(skb, p);
+	if (!sk)
+		return false;
+	bpf_sk_release(sk);
+	return true;
+}
+
+#endif

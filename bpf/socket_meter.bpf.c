@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+/*
+ * Where a packet of a socket becomes a flow, in all network namespaces at once: on its way out
+ * where its sender's socket lets it go, on its way in where its receiver's socket takes it.
+ */
+#include "flow_metering.h"
+#include "packet_socket.h"
+
+#define PASS 1 /* 0 would drop the packet: every path returns this */
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* Looks for the processes at this packet's sockets; false when one is still not known. */
+static __always_inline bool find_owners(struct __sk_buff *skb, struct flow_entry *entry,
+					const struct packet *p, __u8 direction, __u64 now)
+{
+	struct guarded_owner *own = &entry->owners[own_side(p)];
+	struct guarded_owner *other = &entry->owners[!own_side(p)];
+	bool known = find_own_owner(skb, own) || own->owner.pid;
+
+	if (p->flags & FLOW_LOOPBACK && !find_other_owner(skb, p, other))
+		known = known && other->owner.pid;
+	entry->owner_checked_ns = now;
+	return known;
+}
+
+static __always_inline bool owners_are_due(struct __sk_buff *skb, const struct flow_entry *entry,
+					   const struct packet *p, __u8 direction, __u64 now)
+{
+	enum flow_side side = own_side(p);
+
+	return owner_is_due(entry, side, p, now) ||
+	       bpf_get_socket_cookie(skb) != entry->owners[side].cookie ||
+	       (p->flags & FLOW_LOOPBACK && owner_is_due(entry, !side, p, now));
+}
+
+METER_IN(meter_packet_v4, flows_v4, struct flow_key_v4, 4)
+METER_IN(meter_packet_v6, flows_v6, struct flow_key_v6, 6)
+
+/* Tells a flow that was metered at its sender who receives it; false when there is none. */
+#define NOTE_RECEIVER(name, map, key_type)                                                         \
+	__noinline int name(struct __sk_buff *skb, struct packet *p)                               \
+	{                                                                                          \
+		struct flow_entry *entry;                                                          \
+		key_type key;                                                                      \
+                                                                                                   \
+		if (!p)                                                                            \
+			return false;                                                              \
+		MAKE_KEY(&key, p, FLOW_EGRESS);                                                    \
+		entry = bpf_map_lookup_elem(&map, &key);                                           \
+		if (!entry)                                                                        \
+			return false;                                                              \
+		if (bpf_get_socket_cookie(skb) != entry->owners[DESTINATION].cookie)               \
+			find_own_owner(skb, &entry->owners[DESTINATION]);                          \
+		return true;                                                                       \
+	}
+
+NOTE_RECEIVER(note_receiver_v4, flows_v4, struct flow_key_v4)
+NOTE_RECEIVER(note_receiver_v6, flows_v6, struct flow_key_v6)
+
+/* A global function, so that the verifier walks its many paths once and not per caller. */
+__noinline int parse_ip_packet(struct __sk_buff *skb, struct packet *p)
+{
+	return p ? parse_packet(skb, p, false, 0) : PARSE_MALFORMED;
+}
+
+static __always_inline bool read_packet(struct __sk_buff *skb, struct packet *p)
+{
+	if (parse_ip_packet(skb, p) != PARSE_OK) {
+		count(MALFORMED_PACKETS, 1);
+		return false;
+	}
+	p->interface_index = skb->ifindex;
+	p->netns = netns_of(skb);
+	if (skb->ifindex == LOOPBACK_IFINDEX)
+		p->flags |= FLOW_LOOPBACK;
+	return true;
+}
+
+static __always_inline int meter(struct __sk_buff *skb, struct packet *p, __u8 direction)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+
+	if (p->first_fragment || p->later_fragment) /* a raw socket's: all others are whole here */
+		match_fragment(p, direction, now);
+	count_metered(p->segments, p->octets);
+	if (p->ip_version == 4)
+		meter_packet_v4(skb, p, direction, now);
+	else
+		meter_packet_v6(skb, p, direction, now);
+	return PASS;
+}
+
+/*
+ * cgroup_skb, not TC: one place for all network namespaces, and the packet has its socket in both
+ * directions. Egress runs when the packet has left its IP layer, before it is fragmented. Kernel
+ * 4.10, with the socket's owner 5.2.
+ */
+SEC("cgroup_skb/egress")
+int socket_egress(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+
+	if (!read_packet(skb, &packet))
+		return PASS;
+	if (packet.flags & FLOW_LOOPBACK && is_kernel_reset(&packet))
+		return PASS;
+	return meter(skb, &packet, FLOW_EGRESS);
+}
+
+/*
+ * Runs when the receiving socket is known, after fragments were put together. What comes in on
+ * loopback went out on it: there it was metered, unless its sender is not watched.
+ */
+SEC("cgroup_skb/ingress")
+int socket_ingress(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	bool flow_exists;
+
+	if (!read_packet(skb, &packet) || is_copy(skb, &packet))
+		return PASS;
+	packet.at_receiver = true;
+	if (!(packet.flags & FLOW_LOOPBACK))
+		return meter(skb, &packet, FLOW_INGRESS);
+	if (packet.ip_version == 4)
+		flow_exists = note_receiver_v4(skb, &packet);
+	else
+		flow_exists = note_receiver_v6(skb, &packet);
+	if (is_kernel_reset(&packet))
+		return meter(skb, &packet, flow_exists ? FLOW_EGRESS : FLOW_INGRESS);
+	return was_metered(skb, &packet, flow_exists) ? PASS : meter(skb, &packet, FLOW_INGRESS);
+}

@@ -1,0 +1,15 @@
+// What either way of capturing packets gives: at interfaces or at sockets.
+
+/** Where packets are metered now. */
+export type Metered =
+  | { readonly interfaces: readonly string[] }
+  /** At the sockets of this cgroup, in all network namespaces. */
+  | { readonly cgroup: string };
+
+export interface PacketCapture {
+  readonly metered: () => Metered;
+  /** Attaches to interfaces that appeared, forgets those that went. Cheap; call it often. */
+  readonly rescanInterfaces: () => void;
+  /** Detaches; more than once does no harm. */
+  readonly close: () => void;
+}

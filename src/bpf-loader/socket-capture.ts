@@ -1,0 +1,62 @@
+// Metering at the sockets of a cgroup: in all network namespaces, without attaching to an interface.
+import { closeSync, readFileSync, statSync } from 'node:fs';
+import { BpfError } from './bpf-error.js';
+import type { BpfObject } from './bpf-object.js';
+import type { LinkPointer } from './native/libbpf.js';
+import type { PacketCapture } from './packet-capture.js';
+import { findCgroup2Mount, openCgroup } from './socket-hooks.js';
+
+export interface SocketCaptureOptions {
+  readonly capture: 'sockets';
+}
+
+interface WatchedCgroup {
+  readonly path: string;
+  /** As the kernel numbers it; 0n for the root of all. */
+  readonly id: bigint;
+}
+
+/** The kernel gives the root of the hierarchy the first number, and says it as the inode's. */
+const ROOT_CGROUP_ID = 1n;
+
+/** Egress first: a packet on loopback that is seen at both ends counts at its sender. */
+const PROGRAMS = ['socket_egress', 'socket_ingress'] as const;
+
+/**
+ * @param path directory of cgroup v2; undefined: where it is mounted
+ * @throws BpfError when there is none
+ */
+export function findWatchedCgroup(path: string | undefined): WatchedCgroup {
+  const directory = path ?? findCgroup2Mount(readFileSync('/proc/self/mountinfo', 'utf8'));
+  if (directory === undefined) {
+    const advice = 'mount it: mount -t cgroup2 none /sys/fs/cgroup; or use --capture interface';
+    throw new BpfError('ENOENT', 'meter sockets', `cgroup v2 is not mounted; ${advice}`);
+  }
+  const inode = statSync(directory, { bigint: true, throwIfNoEntry: false })?.ino;
+  if (inode === undefined) {
+    throw new BpfError('ENOENT', `open cgroup ${directory}`, 'give a directory of cgroup v2');
+  }
+  return { path: directory, id: inode === ROOT_CGROUP_ID ? 0n : inode };
+}
+
+/** @throws BpfError */
+export function captureAtSockets(object: BpfObject, { path }: WatchedCgroup): PacketCapture {
+  const { libbpf } = object;
+  const links: LinkPointer[] = [];
+  const close = (): void => {
+    for (let link = links.pop(); link !== undefined; link = links.pop()) libbpf.destroyLink(link);
+  };
+  const fd = openCgroup(path);
+  try {
+    for (const name of PROGRAMS) {
+      const link = libbpf.attachCgroup(object.program(name), fd);
+      links.push(object.link(link, `attach ${name} to cgroup ${path}`));
+    }
+  } catch (error) {
+    close();
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+  return { metered: () => ({ cgroup: path }), rescanInterfaces: () => undefined, close };
+}

@@ -1,0 +1,141 @@
+// --capture sockets: every network namespace at once, without attaching to an interface, and what is
+// counted is what was on the wire.
+import t from 'tap';
+import { countArrivals, readArrivals } from '../attribution/wire-counters.js';
+import type { Place } from '../support/generators.js';
+import {
+  bringUp,
+  createNamespacePair,
+  turnOffloadOff,
+  type NamespacePair,
+} from '../support/network-namespace.js';
+import { missingRequirement } from '../support/requirements.js';
+import {
+  captureAtInterface,
+  captureAtSockets,
+  converse,
+  inodeOf,
+  type CapturedFlow,
+  type Conversation,
+} from '../support/socket-capture.js';
+import { createCgroup } from '../support/test-cgroup.js';
+
+const skip = missingRequirement();
+const KINDS = ['tcp', 'udp'] as const;
+const FAMILIES = ['ipv4', 'ipv6'] as const;
+
+interface Count {
+  readonly packets: number;
+  readonly octets: number;
+}
+
+function sum(flows: readonly CapturedFlow[]): Count {
+  const count = { packets: 0, octets: 0 };
+  for (const flow of flows) {
+    count.packets += flow.packetDeltaCount;
+    count.octets += flow.octetDeltaCount;
+  }
+  return count;
+}
+
+function places({ a, b }: NamespacePair, cgroup: string): [Required<Place>, Required<Place>] {
+  return [
+    { namespace: a, cgroup },
+    { namespace: b, cgroup },
+  ];
+}
+
+t.test(
+  'the same addresses in two pairs of namespaces are flows of their own',
+  { skip },
+  async (t) => {
+    const cgroup = createCgroup(t);
+    const pairs = [createNamespacePair(t), createNamespacePair(t)];
+    for (const pair of pairs) {
+      turnOffloadOff(pair);
+      bringUp(pair);
+      countArrivals(pair.a, [pair.a.interfaceName]);
+      countArrivals(pair.b, [pair.b.interfaceName]);
+    }
+    const capture = await captureAtSockets(t, cgroup);
+    const conversations = new Map<NamespacePair, Conversation[]>();
+    for (const pair of pairs) {
+      const held: Conversation[] = [];
+      for (const family of FAMILIES) {
+        for (const kind of KINDS) {
+          held.push(await converse(t, kind, places(pair, cgroup), pair.b[family]));
+        }
+      }
+      conversations.set(pair, held);
+    }
+    const flows = await capture.stop();
+
+    for (const [pair, held] of conversations) {
+      const inA = flows.filter((flow) => flow.networkNamespace === inodeOf(pair.a));
+      const inB = flows.filter((flow) => flow.networkNamespace === inodeOf(pair.b));
+      const wire = readArrivals([pair.a, pair.b]);
+      for (const family of FAMILIES) {
+        for (const [from, to] of [[pair.a, pair.b] as const, [pair.b, pair.a] as const]) {
+          const passed = (flow: CapturedFlow): boolean =>
+            flow.sourceAddress === from[family] && flow.destinationAddress === to[family];
+          const counted = wire.get(`${from[family]} ${to[family]}`);
+          t.match(sum(inA.filter(passed)), counted ?? {}, `${family} ${from.name}: in a`);
+          t.match(sum(inB.filter(passed)), counted ?? {}, `${family} ${from.name}: in b`);
+          t.ok(counted);
+        }
+      }
+      for (const { client, server } of held) {
+        const there = (flow: CapturedFlow): boolean => flow.sourceTransportPort === client.port;
+        const back = (flow: CapturedFlow): boolean => flow.destinationTransportPort === client.port;
+        const asker = { processId: client.pid };
+        const answerer = { processId: server.pid };
+        const sent = { flowDirection: 'egress', interfaceIndex: 2 };
+        const received = { flowDirection: 'ingress', interfaceIndex: 2 };
+        t.match(inA.filter(there), [{ ...sent, sourceProcess: asker, destinationProcess: null }]);
+        t.match(inB.filter(there), [
+          { ...received, sourceProcess: null, destinationProcess: answerer },
+        ]);
+        t.match(inB.filter(back), [{ ...sent, sourceProcess: answerer, destinationProcess: null }]);
+        t.match(inA.filter(back), [
+          { ...received, sourceProcess: null, destinationProcess: asker },
+        ]);
+      }
+    }
+  },
+);
+
+t.test('with offload on, both capture modes count the same', { skip }, async (t) => {
+  const cgroup = createCgroup(t);
+  const pair = createNamespacePair(t);
+  bringUp(pair);
+  const [a, b] = places(pair, cgroup);
+  const atSockets = await captureAtSockets(t, cgroup);
+  const atInterface = await captureAtInterface(t, a, pair.a.interfaceName);
+  const big = { client: ['--octets', 30_000_000] };
+  for (const family of FAMILIES) {
+    await converse(t, 'tcp', [a, b], pair.b[family], big);
+    await converse(t, 'tcp', [b, a], pair.a[family], big);
+    const many = ['--count', 200, '--size', 1000] as const;
+    await converse(t, 'udp', [a, b], pair.b[family], { server: ['--count', 200], client: many });
+  }
+  const bySockets = (await atSockets.stop()).filter(
+    (flow) => flow.networkNamespace === inodeOf(pair.a),
+  );
+  const byInterface = (await atInterface.stop()).filter(
+    ({ protocolIdentifier }) => protocolIdentifier === 6 || protocolIdentifier === 17,
+  );
+
+  t.ok(sum(byInterface).packets > 100_000);
+  t.equal(bySockets.length, byInterface.length);
+  for (const flow of byInterface) {
+    const same = bySockets.filter(
+      (other) =>
+        other.protocolIdentifier === flow.protocolIdentifier &&
+        other.flowDirection === flow.flowDirection &&
+        other.sourceAddress === flow.sourceAddress &&
+        other.sourceTransportPort === flow.sourceTransportPort &&
+        other.destinationTransportPort === flow.destinationTransportPort,
+    );
+    t.same(sum(same), sum([flow]), `${flow.flowDirection} ${flow.sourceAddress}`);
+  }
+});
