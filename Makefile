@@ -16,7 +16,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PATH="$$PATH")
 
 RUN_PACKAGES := clang libbpf-dev libbpf1 bpftool iproute2
 TEST_PACKAGES := $(RUN_PACKAGES) llvm clang-format gcc libc6-dev procps nfdump tshark tcpdump ethtool \
-	nftables curl
+	nftables curl python3 netsniff-ng
 
 BPF_OBJECT := build/bpf/procflow.bpf.o
 BPF_PARTS := $(patsubst bpf/%.c,build/bpf/%.o,$(wildcard bpf/*.bpf.c))

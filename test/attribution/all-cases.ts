@@ -8,6 +8,7 @@ import { IDENTITY_CASES } from './cases/identities.js';
 import { LOOPBACK_CASES } from './cases/loopback.js';
 import { SERVER_CASES } from './cases/servers.js';
 import { SHORT_LIVED_CASES } from './cases/short-lived.js';
+import { PROGRAM_CASES } from './cases/programs.js';
 import { IO_CASES } from './cases/ways-of-io.js';
 
 export const ALL_CASES: readonly Case[] = [
@@ -20,4 +21,5 @@ export const ALL_CASES: readonly Case[] = [
   ...FRAME_CASES,
   ...IDENTITY_CASES,
   ...LOOPBACK_CASES,
+  ...PROGRAM_CASES,
 ];

@@ -11,11 +11,11 @@ import {
   type Truth,
 } from '../case.js';
 
-const NOTHING = { packets: 0, octets: 0 };
+export const NOTHING = { packets: 0, octets: 0 };
 /** RFC 3692: for experiments; the kernel knows nothing of it. */
 const RAW_PROTOCOL = 253;
 
-function peerMac({ there, interfaceName }: Scene): string {
+export function peerMac({ there, interfaceName }: Scene): string {
   const show = ['-n', there.namespace.name, '-j', 'link', 'show', interfaceName];
   const [link] = JSON.parse(execFileSync('ip', show, { encoding: 'utf8' })) as [
     { address: string },
@@ -24,8 +24,16 @@ function peerMac({ there, interfaceName }: Scene): string {
 }
 
 /** To a socket that nobody reads, so that the peer answers nothing. */
-async function silentPort({ t, there, thereAddress }: Scene): Promise<number> {
-  const server = startGenerator(t, there, 'udp-server', '--address', thereAddress, '--count', 999);
+export async function silentPort({ t, there, thereAddress }: Scene): Promise<number> {
+  const server = startGenerator(
+    t,
+    there,
+    'udp-server',
+    '--address',
+    thereAddress,
+    '--count',
+    100_000,
+  );
   return Number((await server.report('ready')).port);
 }
 
