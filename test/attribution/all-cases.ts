@@ -5,6 +5,7 @@ import { EARLY_CASES } from './cases/early.js';
 import { FRAME_CASES } from './cases/frames.js';
 import { HANDED_ON_CASES } from './cases/handed-on.js';
 import { IDENTITY_CASES } from './cases/identities.js';
+import { KERNEL_CASES } from './cases/kernel.js';
 import { LOOPBACK_CASES } from './cases/loopback.js';
 import { SERVER_CASES } from './cases/servers.js';
 import { SHORT_LIVED_CASES } from './cases/short-lived.js';
@@ -22,4 +23,5 @@ export const ALL_CASES: readonly Case[] = [
   ...IDENTITY_CASES,
   ...LOOPBACK_CASES,
   ...PROGRAM_CASES,
+  ...KERNEL_CASES,
 ];

@@ -24,6 +24,7 @@ struct plan {
 	long workers;
 	long listening_fd;
 	long reply;
+	long backlog;
 	bool echo;
 	bool fork;
 	bool threads;
@@ -31,6 +32,7 @@ struct plan {
 	bool pass;
 	bool wait;
 	bool wait_to_reply;
+	bool never_accept;
 };
 
 struct connection {
@@ -49,7 +51,7 @@ static int listen_on(const struct plan *plan, long port)
 		fail("SO_REUSEPORT");
 	if (bind(socket_fd, &local.any, endpoint_length(&local)) != 0)
 		fail("bind");
-	if (listen(socket_fd, 4096) != 0)
+	if (listen(socket_fd, plan->backlog) != 0)
 		fail("listen");
 	return socket_fd;
 }
@@ -248,11 +250,11 @@ static void serve_by_workers(const struct plan *plan, int listening_fd)
 static const char usage_text[] =
 	"tcp-server [--address ADDRESS] [--port N] [--listening-fd N] [--count N] [--echo] "
 	"[--reply OCTETS] [--fork|--threads|--workers N [--reuseport|--pass]] [--wait] "
-	"[--wait-to-reply] [-- PROGRAM ARGUMENT...]";
+	"[--wait-to-reply] [--backlog N] [--never-accept] [-- PROGRAM ARGUMENT...]";
 
 int main(int argc, char **argv)
 {
-	struct plan plan = {.address = "::", .count = 1, .listening_fd = -1};
+	struct plan plan = {.address = "::", .count = 1, .listening_fd = -1, .backlog = 4096};
 	const struct argument arguments[] = {
 		{"address", .text = &plan.address},
 		{"port", .number = &plan.port},
@@ -260,12 +262,14 @@ int main(int argc, char **argv)
 		{"count", .number = &plan.count},
 		{"workers", .number = &plan.workers},
 		{"reply", .number = &plan.reply},
+		{"backlog", .number = &plan.backlog},
 		{"echo", .flag = &plan.echo},
 		{"fork", .flag = &plan.fork},
 		{"threads", .flag = &plan.threads},
 		{"reuseport", .flag = &plan.reuseport},
 		{"pass", .flag = &plan.pass},
 		{"wait", .flag = &plan.wait},
+		{"never-accept", .flag = &plan.never_accept},
 		{"wait-to-reply", .flag = &plan.wait_to_reply},
 		{0},
 	};
@@ -280,7 +284,10 @@ int main(int argc, char **argv)
 		serve_by_workers(&plan, listening_fd);
 	} else {
 		report("ready", ",\"port\":%d", local_port(listening_fd));
-		accept_and_serve(&plan, listening_fd);
+		if (plan.never_accept)
+			wait_for_word();
+		else
+			accept_and_serve(&plan, listening_fd);
 	}
 	report("done", "");
 	if (next < argc)

@@ -22,7 +22,8 @@ struct plan {
 	bool wait;
 };
 
-static int open_client(const struct plan *plan)
+/* With --source-port each further flow has the next port. */
+static int open_client(const struct plan *plan, long flow)
 {
 	int family = plan->peer.any.sa_family, on = 1, ttl = plan->ttl;
 	int socket_fd = open_socket(family, SOCK_DGRAM, 0);
@@ -33,7 +34,7 @@ static int open_client(const struct plan *plan)
 		if (bind(socket_fd, &local.any, endpoint_length(&local)) != 0)
 			fail("bind");
 	} else if (plan->source_port != 0) {
-		bind_port(socket_fd, family, plan->source_port);
+		bind_port(socket_fd, family, plan->source_port + flow);
 	}
 	if (plan->broadcast &&
 	    setsockopt(socket_fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on)) != 0)
@@ -103,7 +104,7 @@ int main(int argc, char **argv)
 	family = plan.peer.any.sa_family;
 	for (long flow = 0; flow < plan.flows; flow++) {
 		int socket_fd =
-			plan.inherited_fd >= 0 ? (int)plan.inherited_fd : open_client(&plan);
+			plan.inherited_fd >= 0 ? (int)plan.inherited_fd : open_client(&plan, flow);
 
 		header = ip_header_length(family) + 8;
 		if (plan.ip_options)

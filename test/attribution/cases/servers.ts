@@ -5,6 +5,7 @@ import { TCP, UDP, type Case, type Scene, type Truth } from '../case.js';
 import { clientThere, startHere, type Arguments } from '../peer.js';
 
 const CONNECTIONS = 100;
+const FIRST_PORT = 20_000;
 
 /** Who served which client says so in a "served" report each. */
 function servedBy(protocol: number, port: unknown, reports: readonly Report[]): Truth[] {
@@ -45,7 +46,9 @@ function udpWorkers(name: string, ...options: Arguments): Case {
       const role = ['--echo', '--count', CONNECTIONS, '--workers', 4, ...options];
       const server = startHere(scene, 'udp-server', 'us', ...role);
       const { port } = await server.report('ready');
-      await clientThere(scene, 'udp-client', port, '--flows', CONNECTIONS, '--read-echo');
+      // a port that two clients had one after the other would be one flow, of two workers
+      const flows = ['--flows', CONNECTIONS, '--source-port', FIRST_PORT];
+      await clientThere(scene, 'udp-client', port, ...flows, '--read-echo');
       return servedBy(UDP, port, await server.success());
     },
   };
