@@ -4,6 +4,10 @@ import { missingRequirement } from '../support/requirements.js';
 import { ALL_CASES } from './all-cases.js';
 import { runCases } from './run-cases.js';
 
+/** The whole table, on a machine that does other things as well. */
+const TIMEOUT_MS = 300_000;
+
+t.setTimeout(TIMEOUT_MS);
 t.test('every flow has its process', { skip: missingRequirement() }, async (t) => {
   const { rows, totals } = await runCases(t, ALL_CASES);
   for (const { name, family, verdict, reasons } of rows) {

@@ -101,6 +101,8 @@ export interface Case {
   readonly families?: readonly Family[];
   /** Begins before procflow does; it must wait for scene.metering(). */
   readonly isEarly?: boolean;
+  /** Waits most of its time: it plays beside the others. */
+  readonly isSlow?: boolean;
   /** Why this kernel cannot run it. */
   readonly missing?: () => SkipReason | undefined;
   /** What procflow still lacks for it: then it may fail. */

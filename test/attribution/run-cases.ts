@@ -10,6 +10,12 @@ interface Part {
   readonly family: (typeof FAMILIES)[number];
 }
 
+function inOrder(parts: readonly Part[], performances: readonly Performance[]): Performance[] {
+  return parts.flatMap((part) =>
+    performances.filter((p) => p.number === part.number && p.family === part.family),
+  );
+}
+
 async function perform(stage: Stage, part: Part): Promise<Performance> {
   if (part.case.missing?.() !== undefined) return { ...part, truths: [] };
   try {
@@ -20,7 +26,7 @@ async function perform(stage: Stage, part: Part): Promise<Performance> {
   }
 }
 
-/** One case after the other; those that begin early go on when packets are metered. */
+/** One case after the other; those that begin early go on when packets are metered, slow ones run by. */
 export async function runCases(t: Teardown, cases: readonly Case[]): Promise<Judgement> {
   const stage = makeStage(t, cases);
   const parts = cases.flatMap((theCase, i) =>
@@ -34,8 +40,12 @@ export async function runCases(t: Teardown, cases: readonly Case[]): Promise<Jud
   }
   await stage.startMetering();
   const performances = await Promise.all(early);
-  for (const part of parts.filter((p) => p.case.isEarly !== true)) {
+  const others = parts.filter((p) => p.case.isEarly !== true);
+  const slow = others.filter((p) => p.case.isSlow === true).map((part) => perform(stage, part));
+  for (const part of others.filter((p) => p.case.isSlow !== true)) {
     performances.push(await perform(stage, part));
   }
-  return judge(performances, await stage.finish());
+  performances.push(...(await Promise.all(slow)));
+  const result = await stage.finish();
+  return judge(inOrder(parts, performances), result);
 }

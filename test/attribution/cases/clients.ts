@@ -71,11 +71,14 @@ export const CLIENT_CASES: readonly Case[] = [
     ['--count', MANY, '--echo', '--threads'],
     ...['--octets', 100, '--connections', MANY, '--parallel', '--read-echo'],
   ),
-  tcpClient(
-    'that sends drop by drop',
-    ['--echo'],
-    ...['--octets', 24, '--parts', 24, '--pause', 100, '--read-echo'],
-  ),
+  {
+    ...tcpClient(
+      'that sends drop by drop',
+      ['--echo'],
+      ...['--octets', 24, '--parts', 24, '--pause', 100, '--read-echo'],
+    ),
+    isSlow: true,
+  },
   tcpClient('that uses a duplicated descriptor', [], '--octets', 100, '--duplicate'),
   udpClient('that sends one datagram and exits'),
   udpClient('that asks once and reads the answer', '--read-echo'),
@@ -84,7 +87,7 @@ export const CLIENT_CASES: readonly Case[] = [
   udpClient('that sends a lot', '--count', 500, '--size', 1400),
   udpClient('with many sockets of one datagram', '--flows', MANY),
   udpClient('with many connected sockets', '--flows', MANY, '--connected', '--read-echo'),
-  udpClient('that sends drop by drop', '--count', 24, '--pause', 100),
+  { ...udpClient('that sends drop by drop', '--count', 24, '--pause', 100), isSlow: true },
   oddUdpClient('whose datagrams are fragmented', '--size', 4000),
   oddUdpClient('with IP options or extension headers', '--ip-options'),
   {

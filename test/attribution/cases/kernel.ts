@@ -89,6 +89,7 @@ function addressBeyond(scene: Scene, isKnown: boolean): string {
 function lateAnswer(name: string, isAfterExpiry: boolean): Case {
   return {
     name,
+    isSlow: isAfterExpiry,
     pending: 'TIME_WAIT sockets and resets of the kernel',
     run: async (scene) => {
       const server = await serverThere(scene, 'tcp-server', '--reply', 100, '--wait-to-reply');
@@ -166,6 +167,7 @@ export const KERNEL_CASES: readonly Case[] = [
   },
   {
     name: 'a SYN to a listener whose queue is full',
+    isSlow: true,
     run: async (scene) => {
       const options = ['--never-accept', '--backlog', 0];
       const server = startHere(scene, 'tcp-server', 'ts', ...options);
