@@ -28,11 +28,11 @@ BENCH_GENERATORS := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/generato
 EMPTY_TWIN := build/bench/empty-twin.bpf.o
 TS_SOURCES := $(shell find $(wildcard src test scripts bench) -name "*.ts")
 
-.PHONY: help install install-run build program run test attribution check lint generate \
-	generated-is-fresh format demo clean
+.PHONY: help install install-run build program run test attribution attribution-figures check lint \
+	generate generated-is-fresh format demo clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: ## what building and testing need: Debian packages and node_modules
 	@scripts/install-packages.sh $(TEST_PACKAGES)
@@ -98,6 +98,10 @@ test: install ## build, check, run all tests; the last line counts them. TESTS=f
 attribution: install ## which process each packet has, case by case against ground truth; CASES=regex
 	@$(MAKE) -s build
 	@$(SUDO) node build/test/attribution/print-table.js $(if $(CASES),'$(CASES)')
+
+attribution-figures: install ## measure and write docs/attribution-figures.md: PARTS="rate polling cost"
+	@$(MAKE) -s build
+	@$(SUDO) node build/bench/attribution-figures.js $(PARTS)
 
 check: install ## linter, formatters, type check, generated files
 	@$(MAKE) -s lint generated-is-fresh

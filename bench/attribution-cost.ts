@@ -1,25 +1,20 @@
 // The cost of attribution: what procflow adds to a send or receive call and to a packet.
 // Usage: node build/bench/attribution-cost.js [--short]
+import { fileURLToPath } from 'node:url';
 import { measureCallCost, type CallCost, type CallTimes } from './call-cost.js';
 import { withCleanup } from './cleanup.js';
-import { median, medianAndSpread, table } from './figures.js';
+import { median, medianAndSpread, table, type Figures } from './figures.js';
 import { measurePacketCost, type PacketTimes } from './packet-cost.js';
 
 /** What a call may cost more than with nothing attached, when its socket's owner did not change. */
-export const LIMIT_NS = 150;
+const LIMIT_NS = 150;
 
 const LENGTHS = {
   short: { rounds: 5, batches: 1000, repeat: 300_000 },
   full: { rounds: 15, batches: 2000, repeat: 1_000_000 },
 } as const;
 
-export interface Cost {
-  /** Tables with their captions. */
-  readonly text: string;
-  readonly isWithinLimit: boolean;
-}
-
-export async function measureCost(length: keyof typeof LENGTHS): Promise<Cost> {
+export async function measureCost(length: keyof typeof LENGTHS): Promise<Figures> {
   return withCleanup(async (t) => {
     const packets = measurePacketCost(t, LENGTHS[length]);
     const calls = await measureCallCost(t, LENGTHS[length]);
@@ -33,7 +28,7 @@ export async function measureCost(length: keyof typeof LENGTHS): Promise<Cost> {
       ]
         .filter((part) => part !== '')
         .join('\n\n'),
-      isWithinLimit: worst(calls.calls).addedNs <= LIMIT_NS,
+      isGood: worst(calls.calls).addedNs <= LIMIT_NS,
     };
   });
 }
@@ -99,8 +94,8 @@ function packetTable(packets: readonly PacketTimes[]): string {
   );
 }
 
-if (import.meta.url === `file://${process.argv[1] ?? ''}`) {
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const cost = await measureCost(process.argv[2] === '--short' ? 'short' : 'full');
   process.stdout.write(`${cost.text}\n`);
-  process.exitCode = cost.isWithinLimit ? 0 : 1;
+  process.exitCode = cost.isGood ? 0 : 1;
 }

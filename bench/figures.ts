@@ -1,6 +1,13 @@
 // Figures and how they are printed: medians with their spread, tables that are Markdown and can be
 // read on a terminal as they are.
 
+export interface Figures {
+  /** Tables, and what they say. */
+  readonly text: string;
+  /** What must be true of them is. */
+  readonly isGood: boolean;
+}
+
 /** Of at least one value; of an even number of them the upper one in the middle. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);

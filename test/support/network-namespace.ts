@@ -28,6 +28,8 @@ export interface InterfaceCounters {
   readonly receivedOctets: number;
   readonly sentPackets: number;
   readonly sentOctets: number;
+  /** On the way out. */
+  readonly droppedPackets: number;
 }
 
 export const ETHERNET_OCTETS = 14;
@@ -159,13 +161,14 @@ export function addVlan(pair: NamespacePair, id: number): NamespacePair {
 export function interfaceCounters(side: Pick<Side, 'name' | 'interfaceName'>): InterfaceCounters {
   const show = ip('-n', side.name, '-s', '-j', 'link', 'show', side.interfaceName);
   const [{ stats64 }] = JSON.parse(show) as [
-    { stats64: Record<'rx' | 'tx', { packets: number; bytes: number }> },
+    { stats64: Record<'rx' | 'tx', { packets: number; bytes: number; dropped: number }> },
   ];
   return {
     receivedPackets: stats64.rx.packets,
     receivedOctets: stats64.rx.bytes,
     sentPackets: stats64.tx.packets,
     sentOctets: stats64.tx.bytes,
+    droppedPackets: stats64.tx.dropped,
   };
 }
 

@@ -1,0 +1,244 @@
+// One run of the rate experiment: traffic over a wire, with procflow at one end of it or without.
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { startIn, type Place } from '../test/support/generators.js';
+import {
+  bringUp,
+  createNamespacePair,
+  interfaceCounters,
+  setOnBoth,
+  type NamespacePair,
+  type Side,
+} from '../test/support/network-namespace.js';
+import { startExport } from '../test/support/procflow.js';
+import type { Program, Teardown } from '../test/support/program.js';
+import { PROJECT_ROOT } from '../test/support/requirements.js';
+import { createCgroup } from '../test/support/test-cgroup.js';
+import { withCleanup } from './cleanup.js';
+import { startCollector, type CollectedFlow } from './ipfix-collector.js';
+import {
+  machineCpuNs,
+  mapOctets,
+  processCpuNs,
+  residentMemory,
+  type Resident,
+} from './resources.js';
+
+const PORT = 7;
+const FLOWS = 256;
+const HEADER_OCTETS = 14 + 20 + 8;
+const UDP_SENDER = join(PROJECT_ROOT, 'build/bench/generators/udp-sender');
+const UDP_SERVER = join(PROJECT_ROOT, 'build/test/generators/udp-server');
+/** No host has it: the peer drops what is sent there and answers nothing. */
+const NOBODY = { ipv4: '10.99.0.66', mac: '02:00:00:00:00:42' } as const;
+const ENDLESS = 1_000_000_000;
+const SECOND_NS = 1e9;
+
+export interface Scenario {
+  readonly name: string;
+  readonly sender: 'trafgen' | 'sockets';
+  /** Which end procflow is at: the sender's process is to be found, or the receiver's. */
+  readonly metered: 'sender' | 'receiver';
+  /** Of the whole Ethernet frame, without its checksum. */
+  readonly frameOctets: number;
+  /** Packets a second; 0: as many as the machine gives. */
+  readonly rate: number;
+  readonly cpus: number;
+  /** trafgen only: each packet from any of 65,536 ports, so that nearly each is a flow. */
+  readonly hasRandomPorts?: boolean;
+}
+
+export interface Attribution {
+  /** Packets in records that name the right process. */
+  readonly right: number;
+  /** Packets in records that name another one. */
+  readonly wrong: number;
+  readonly resident: Resident;
+  readonly mapOctets: number;
+  readonly daemonCpuNs: number;
+}
+
+export interface RateRun {
+  /** As the metered interface counts them itself. */
+  readonly packets: number;
+  readonly seconds: number;
+  readonly machineCpuNs: number;
+  readonly attribution?: Attribution;
+}
+
+interface Stage {
+  readonly t: Teardown;
+  readonly pair: NamespacePair;
+  readonly cgroup: string;
+}
+
+export function runRate(scenario: Scenario, packets: number, isMetered: boolean): Promise<RateRun> {
+  return withCleanup(async (t) => {
+    const stage = { t, pair: createNamespacePair(t), cgroup: createCgroup(t) };
+    // Nothing but the experiment is on the wire: no neighbour discovery, no router solicitations.
+    bringUp(stage.pair);
+    setOnBoth(stage.pair, 'net.ipv6.conf.veth0.disable_ipv6=1');
+    introduceNobody(stage.pair.a);
+    const receiver = scenario.metered === 'receiver' ? await startReceiver(stage) : undefined;
+    if (!isMetered) return (await transfer(stage, scenario, packets)).run;
+
+    const collector = await startCollector(t);
+    const exporter = await startExport(t, {
+      namespace: stage.pair.a,
+      interfaces: [stage.pair.a.interfaceName],
+      version: 10,
+      port: collector.port,
+      cgroup: stage.cgroup,
+    });
+    const { pid } = exporter.program;
+    const cpuBefore = processCpuNs(pid);
+    const { run, senders } = await transfer(stage, scenario, packets);
+    const resources = {
+      daemonCpuNs: processCpuNs(pid) - cpuBefore,
+      resident: residentMemory(pid),
+      mapOctets: mapOctets(pid),
+    };
+    const summary = await exporter.stop();
+    const flows = await collector.flows(summary.records);
+    const truth = receiver === undefined ? senders : [receiver.pid];
+    return { ...run, attribution: { ...judge(flows, scenario, truth), ...resources } };
+  });
+}
+
+/** The metered host is always a. */
+function ends(
+  { a, b }: NamespacePair,
+  { metered }: Scenario,
+): { readonly from: Side; readonly to: Pick<Side, 'ipv4' | 'mac'> } {
+  return metered === 'sender' ? { from: a, to: NOBODY } : { from: b, to: a };
+}
+
+function introduceNobody({ name, interfaceName }: Side): void {
+  const entry = [NOBODY.ipv4, 'lladdr', NOBODY.mac, 'dev', interfaceName, 'nud', 'permanent'];
+  execFileSync('ip', ['-n', name, 'neigh', 'replace', ...entry]);
+}
+
+async function startReceiver({ t, pair, cgroup }: Stage): Promise<Program> {
+  const options = ['--address', '0.0.0.0', '--port', String(PORT), '--count', String(ENDLESS)];
+  const receiver = startIn(t, { namespace: pair.a, cgroup }, UDP_SERVER, ...options);
+  await receiver.report('ready');
+  return receiver;
+}
+
+async function transfer(
+  stage: Stage,
+  scenario: Scenario,
+  packets: number,
+): Promise<{ readonly run: RateRun; readonly senders: readonly number[] }> {
+  const { from } = ends(stage.pair, scenario);
+  const place = { namespace: from, cgroup: stage.cgroup };
+  const before = { wire: wirePackets(stage.pair.a, scenario), ns: machineCpuNs() };
+  const own = process.cpuUsage();
+  const start = process.hrtime.bigint();
+  const senders = await (scenario.sender === 'trafgen'
+    ? runTrafgen(stage, place, scenario, packets)
+    : runSockets(stage, place, scenario, packets));
+  const seconds = Number(process.hrtime.bigint() - start) / SECOND_NS;
+  const ownUsage = process.cpuUsage(own);
+  const run = {
+    packets: wirePackets(stage.pair.a, scenario) - before.wire,
+    seconds,
+    machineCpuNs: machineCpuNs() - before.ns - (ownUsage.user + ownUsage.system) * 1000,
+  };
+  return { run, senders };
+}
+
+/** Also what the interface dropped on its way out: TC, where packets are metered, is before that. */
+function wirePackets(side: Side, { metered }: Scenario): number {
+  const { receivedPackets, sentPackets, droppedPackets } = interfaceCounters(side);
+  return metered === 'receiver' ? receivedPackets : sentPackets + droppedPackets;
+}
+
+/** The process ids of the senders. */
+async function runTrafgen(
+  { t, pair }: Stage,
+  place: Place,
+  scenario: Scenario,
+  packets: number,
+): Promise<readonly number[]> {
+  const { from, to } = ends(pair, scenario);
+  const trafgen = startIn(
+    t,
+    place,
+    'trafgen',
+    // Without -q the queueing discipline is bypassed, and TC with it; -A and -Q leave the machine's
+    // settings alone.
+    ...['--qdisc-path', '--no-sock-mem', '--notouch-irq', '--out', from.interfaceName],
+    ...['--cpus', String(scenario.cpus), '--num', String(packets)],
+    ...(scenario.rate > 0 ? ['--rate', `${scenario.rate}pps`] : []),
+    packetText(scenario, from, to),
+  );
+  await trafgen.line('out', /Running!/);
+  const senders = childrenOf(trafgen.pid);
+  const { code } = await trafgen.ended;
+  if (code !== 0) throw new Error(`trafgen failed: ${trafgen.err.join('\n')}`);
+  return [trafgen.pid, ...senders];
+}
+
+function childrenOf(pid: number): readonly number[] {
+  return readdirSync(`/proc/${pid}/task`)
+    .flatMap((task) => readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' '))
+    .filter((text) => text !== '')
+    .map(Number);
+}
+
+/** A UDP datagram in trafgen's language. */
+function packetText(scenario: Scenario, from: Side, to: Pick<Side, 'ipv4' | 'mac'>): string {
+  const octetsOf = (address: string): string => address.split('.').join(',');
+  const macOctets = to.mac
+    .split(':')
+    .map((octet) => `0x${octet}`)
+    .join(',');
+  const payload = scenario.frameOctets - HEADER_OCTETS;
+  const sourcePort = scenario.hasRandomPorts === true ? 'drnd(2)' : `39, dinc(0,${FLOWS - 1},1)`;
+  return [
+    `{ ${macOctets}, 2,0,0,0,0,0x23, c16(0x0800)`,
+    `0x45, 0, c16(${28 + payload}), c16(0), c16(0x4000), 64, 17, csumip(14,33)`,
+    `${octetsOf(from.ipv4)}, ${octetsOf(to.ipv4)}`,
+    `${sourcePort}, c16(${PORT}), c16(${8 + payload}), c16(0), fill(0x42,${payload}) }`,
+  ].join(', ');
+}
+
+async function runSockets(
+  { t, pair }: Stage,
+  place: Place,
+  scenario: Scenario,
+  packets: number,
+): Promise<readonly number[]> {
+  const each = (total: number): string => String(Math.ceil(total / scenario.cpus));
+  const programs = Array.from({ length: scenario.cpus }, () =>
+    startIn(
+      t,
+      place,
+      UDP_SENDER,
+      ...['--to', ends(pair, scenario).to.ipv4, '--port', String(PORT)],
+      ...['--size', String(scenario.frameOctets - HEADER_OCTETS)],
+      ...['--sockets', each(FLOWS), '--count', each(packets), '--rate', each(scenario.rate)],
+    ),
+  );
+  await Promise.all(programs.map((program) => program.success()));
+  return programs.map(({ pid }) => pid);
+}
+
+function judge(
+  flows: readonly CollectedFlow[],
+  scenario: Scenario,
+  truth: readonly number[],
+): { readonly right: number; readonly wrong: number } {
+  const names = { trafgen: 'trafgen', sockets: 'udp-sender' };
+  const name = scenario.metered === 'receiver' ? 'udp-server' : names[scenario.sender];
+  let [right, wrong] = [0, 0];
+  for (const flow of flows) {
+    if (flow.destinationPort !== PORT) continue;
+    const process = scenario.metered === 'sender' ? flow.source : flow.destination;
+    if (process.name === name && truth.includes(process.pid)) right += flow.packets;
+    else if (process.pid !== 0) wrong += flow.packets;
+  }
+  return { right, wrong };
+}
