@@ -15,6 +15,7 @@ import {
   captureAtSockets,
   converse,
   inodeOf,
+  sumCaptured,
   type CapturedFlow,
   type Conversation,
 } from '../support/socket-capture.js';
@@ -23,20 +24,6 @@ import { createCgroup } from '../support/test-cgroup.js';
 const skip = missingRequirement();
 const KINDS = ['tcp', 'udp'] as const;
 const FAMILIES = ['ipv4', 'ipv6'] as const;
-
-interface Count {
-  readonly packets: number;
-  readonly octets: number;
-}
-
-function sum(flows: readonly CapturedFlow[]): Count {
-  const count = { packets: 0, octets: 0 };
-  for (const flow of flows) {
-    count.packets += flow.packetDeltaCount;
-    count.octets += flow.octetDeltaCount;
-  }
-  return count;
-}
 
 function places({ a, b }: NamespacePair, cgroup: string): [Required<Place>, Required<Place>] {
   return [
@@ -79,8 +66,8 @@ t.test(
           const passed = (flow: CapturedFlow): boolean =>
             flow.sourceAddress === from[family] && flow.destinationAddress === to[family];
           const counted = wire.get(`${from[family]} ${to[family]}`);
-          t.match(sum(inA.filter(passed)), counted ?? {}, `${family} ${from.name}: in a`);
-          t.match(sum(inB.filter(passed)), counted ?? {}, `${family} ${from.name}: in b`);
+          t.match(sumCaptured(inA.filter(passed)), counted ?? {}, `${family} ${from.name}: in a`);
+          t.match(sumCaptured(inB.filter(passed)), counted ?? {}, `${family} ${from.name}: in b`);
           t.ok(counted);
         }
       }
@@ -125,7 +112,7 @@ t.test('with offload on, both capture modes count the same', { skip }, async (t)
     ({ protocolIdentifier }) => protocolIdentifier === 6 || protocolIdentifier === 17,
   );
 
-  t.ok(sum(byInterface).packets > 100_000);
+  t.ok(sumCaptured(byInterface).packets > 100_000);
   t.equal(bySockets.length, byInterface.length);
   for (const flow of byInterface) {
     const same = bySockets.filter(
@@ -136,6 +123,43 @@ t.test('with offload on, both capture modes count the same', { skip }, async (t)
         other.sourceTransportPort === flow.sourceTransportPort &&
         other.destinationTransportPort === flow.destinationTransportPort,
     );
-    t.same(sum(same), sum([flow]), `${flow.flowDirection} ${flow.sourceAddress}`);
+    t.same(sumCaptured(same), sumCaptured([flow]), `${flow.flowDirection} ${flow.sourceAddress}`);
+  }
+});
+
+t.test('where one end is outside of the cgroup, the other end is metered', { skip }, async (t) => {
+  const cgroup = createCgroup(t);
+  const pair = createNamespacePair(t);
+  bringUp(pair);
+  const outside = { namespace: pair.b, cgroup: createCgroup(t) };
+  const capture = await captureAtSockets(t, cgroup);
+  const ends = [{ namespace: pair.a, cgroup }, outside] as const;
+  const { client } = await converse(t, 'udp', ends, pair.b.ipv4);
+  const flows = await capture.stop();
+
+  const own = { processId: client.pid };
+  const here = { networkNamespace: inodeOf(pair.a), packetDeltaCount: 1 };
+  const there = flows.filter(({ flowDirection }) => flowDirection === 'egress');
+  t.match(there, [{ ...here, sourceProcess: own, destinationProcess: null }]);
+  const back = flows.filter(({ flowDirection }) => flowDirection === 'ingress');
+  t.match(back, [{ ...here, sourceProcess: null, destinationProcess: own }]);
+});
+
+t.test('a datagram is one packet, however it is fragmented on its way', { skip }, async (t) => {
+  const cgroup = createCgroup(t);
+  const pair = createNamespacePair(t);
+  bringUp(pair);
+  const capture = await captureAtSockets(t, cgroup);
+  const large = { client: ['--size', 4000] };
+  for (const family of FAMILIES) {
+    await converse(t, 'udp', places(pair, cgroup), pair.b[family], large);
+  }
+  const flows = await capture.stop();
+
+  const seen = flows.filter(({ protocolIdentifier }) => protocolIdentifier === 17);
+  t.equal(seen.length, 8, 'there and back, at either end, in either version');
+  for (const { sourceAddress, packetDeltaCount, octetDeltaCount } of seen) {
+    t.equal(packetDeltaCount, 1);
+    t.equal(octetDeltaCount, 4008 + (sourceAddress.includes(':') ? 40 : 20));
   }
 });

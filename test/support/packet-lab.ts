@@ -3,7 +3,7 @@
 import { FLOW_RECORD } from '../../src/flow/flow-contract.gen.js';
 import { FlowRecord } from '../../src/flow/flow-record.js';
 import type { MeterCounters, SweepScope } from '../../src/flow/flow-source.js';
-import { BpfObject } from '../../src/bpf-loader/bpf-object.js';
+import { BpfObject, type LoadOptions } from '../../src/bpf-loader/bpf-object.js';
 import { openFlowCache, type ExpiryTimeouts } from '../../src/bpf-loader/flow-cache.js';
 import { testRunArgument } from '../../src/bpf-loader/native/libbpf-arguments.js';
 
@@ -11,7 +11,13 @@ import { testRunArgument } from '../../src/bpf-loader/native/libbpf-arguments.js
 const SKB = { size: 192, wireLength: 160, gsoSegs: 164, gsoSize: 176 } as const;
 const NEVER_MS = 3_600_000;
 
-export type PacketProgram = 'flow_ingress' | 'flow_egress' | 'flow_ingress_ip' | 'flow_egress_ip';
+export type PacketProgram =
+  | 'flow_ingress'
+  | 'flow_egress'
+  | 'flow_ingress_ip'
+  | 'flow_egress_ip'
+  | 'socket_ingress'
+  | 'socket_egress';
 
 export interface PacketRun {
   readonly program?: PacketProgram;
@@ -24,7 +30,7 @@ export interface PacketRun {
 }
 
 export interface PacketLab {
-  /** @returns what the program returned: TC_ACT_UNSPEC */
+  /** @returns what the program returned: TC_ACT_UNSPEC, or 1 at a socket */
   readonly run: (packet: PacketRun) => number;
   /** Copies of the expired records. */
   readonly sweep: (scope: SweepScope) => Promise<FlowRecord[]>;
@@ -32,8 +38,13 @@ export interface PacketLab {
   readonly close: () => void;
 }
 
-export function openPacketLab(maxFlows = 1024, timeouts: Partial<ExpiryTimeouts> = {}): PacketLab {
-  const object = BpfObject.load({ maxEntries: { flows_v4: maxFlows, flows_v6: maxFlows } });
+export function openPacketLab(
+  maxFlows = 1024,
+  timeouts: Partial<ExpiryTimeouts> = {},
+  load: Omit<LoadOptions, 'maxEntries'> = {},
+): PacketLab {
+  const maxEntries = { flows_v4: maxFlows, flows_v6: maxFlows };
+  const object = BpfObject.load({ maxEntries, ...load });
   const cache = openFlowCache(object, {
     activeTimeoutMs: NEVER_MS,
     idleTimeoutMs: NEVER_MS,
@@ -51,7 +62,8 @@ export function openPacketLab(maxFlows = 1024, timeouts: Partial<ExpiryTimeouts>
         context,
         repeat: packet.repeat ?? 1,
       });
-      const fd = object.programFd(packet.program ?? 'flow_ingress');
+      const usual = load.capture === 'sockets' ? 'socket_ingress' : 'flow_ingress';
+      const fd = object.programFd(packet.program ?? usual);
       const result = object.libbpf.testRun(fd, argument);
       if (result < 0) throw object.error(-result, 'run a packet');
       return argument.retval;

@@ -88,3 +88,12 @@ export async function converse(
   await server.success();
   return { client, server: ready };
 }
+
+export function sumCaptured(flows: readonly CapturedFlow[]): { packets: number; octets: number } {
+  const count = { packets: 0, octets: 0 };
+  for (const flow of flows) {
+    count.packets += flow.packetDeltaCount;
+    count.octets += flow.octetDeltaCount;
+  }
+  return count;
+}
