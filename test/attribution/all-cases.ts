@@ -10,6 +10,7 @@ import { LOOPBACK_CASES } from './cases/loopback.js';
 import { SERVER_CASES } from './cases/servers.js';
 import { SHORT_LIVED_CASES } from './cases/short-lived.js';
 import { PROGRAM_CASES } from './cases/programs.js';
+import { PROTOCOL_CASES } from './cases/protocols.js';
 import { IO_CASES } from './cases/ways-of-io.js';
 
 export const ALL_CASES: readonly Case[] = [
@@ -23,5 +24,6 @@ export const ALL_CASES: readonly Case[] = [
   ...IDENTITY_CASES,
   ...LOOPBACK_CASES,
   ...PROGRAM_CASES,
+  ...PROTOCOL_CASES,
   ...KERNEL_CASES,
 ];

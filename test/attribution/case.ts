@@ -26,11 +26,16 @@ export const SKIP_REASONS = {
   ioUring: 'this kernel has no io_uring',
   vlan: 'this kernel has no VLAN interfaces (8021q)',
   tun: 'this kernel has no tun devices',
+  udpLite: 'this kernel has no UDP-Lite',
+  vxlan: 'this kernel has no VXLAN',
 } as const;
 export type SkipReason = keyof typeof SKIP_REASONS;
 
 /** A process; the kernel itself; or nobody, because the packet only passes through this host. */
-export type Who = Pick<Report, 'pid' | 'comm' | 'start_ms'> | 'kernel' | 'forwarded';
+export type Who =
+  | (Pick<Report, 'pid' | 'comm' | 'start_ms'> & Partial<Pick<Report, 'uid'>>)
+  | 'kernel'
+  | 'forwarded';
 
 /** That end of a flow which is on the metered host. A flow on loopback has two. */
 export interface FlowEnd {

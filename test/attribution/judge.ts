@@ -69,10 +69,10 @@ function endsOf(flow: ExportedFlow): readonly NamedEnd[] {
 }
 
 function describe({ protocol, address, port, peerAddress, peerPort, ...end }: NamedEnd): string {
-  const { name, pid, method, startMs } = end.process;
+  const { name, pid, method, startMs, uid } = end.process;
   const way = end.isSender ? '->' : '<-';
   const icmp = end.icmpType === undefined ? '' : ` type ${end.icmpType} id ${end.icmpId ?? '?'}`;
-  const who = `"${name}" ${pid ?? ''} ${startMs ?? ''} ${method ?? ''}`.trim();
+  const who = `"${name}" ${pid ?? ''} ${startMs ?? ''} uid ${uid ?? '?'} ${method ?? ''}`.trim();
   return `${protocol} ${address}:${port} ${way} ${peerAddress}:${peerPort}${icmp} is ${who}`;
 }
 
@@ -86,14 +86,18 @@ type Finding = 'attributed' | 'withoutProcess' | 'wrong' | 'unknown';
 function findingOf({ who }: Truth, process: NamedProcess): Finding {
   if (typeof who === 'string') return namesNobody(process) ? 'withoutProcess' : 'wrong';
   if (namesNobody(process)) return 'unknown';
-  const { name, pid = who.pid, startMs = who.start_ms } = process;
+  const { name, pid = who.pid, startMs = who.start_ms, uid = who.uid } = process;
   const isSame =
-    name === who.comm && pid === who.pid && Math.abs(startMs - who.start_ms) <= START_TOLERANCE_MS;
+    name === who.comm &&
+    pid === who.pid &&
+    (who.uid ?? uid) === uid &&
+    Math.abs(startMs - who.start_ms) <= START_TOLERANCE_MS;
   return isSame ? 'attributed' : 'wrong';
 }
 
 function expected({ who }: Truth): string {
-  return typeof who === 'string' ? who : `"${who.comm}" ${who.pid} ${who.start_ms}`;
+  if (typeof who === 'string') return who;
+  return `"${who.comm}" ${who.pid} ${who.start_ms} uid ${who.uid ?? '?'}`;
 }
 
 /** What is wrong with an end that this truth owns. */
@@ -209,9 +213,14 @@ function keyOf(source: string, destination: string): string {
   return number === undefined ? 'none' : `${number} ${source.includes(':') ? 'ipv6' : 'ipv4'}`;
 }
 
-function verdictOf(theCase: Case, faults: readonly string[]): Row['verdict'] {
+/** What did not even run says nothing of what procflow lacks. */
+function verdictOf(
+  { case: theCase, failure }: Performance,
+  faults: readonly string[],
+): Row['verdict'] {
   if (faults.length === 0) return 'PASS';
-  return theCase.pending === undefined ? 'FAIL' : 'PENDING';
+  const isKnown = theCase.pending !== undefined && failure === undefined;
+  return isKnown ? 'PENDING' : 'FAIL';
 }
 
 export function judge(performances: readonly Performance[], result: StageResult): Judgement {
@@ -233,13 +242,14 @@ export function judge(performances: readonly Performance[], result: StageResult)
       found.push(...more.map((fault) => `${meter}: ${fault}`));
     }
   }
-  const rows = performances.map(({ number, family, case: theCase }): Row => {
+  const rows = performances.map((performance): Row => {
+    const { number, family, case: theCase } = performance;
     const { name, pending, missing } = theCase;
     const lacks = missing?.();
     if (lacks !== undefined)
       return { name, family, verdict: 'SKIP', reasons: [SKIP_REASONS[lacks]] };
     const found = faults.get(`${number} ${family}`) ?? [];
-    const verdict = verdictOf(theCase, found);
+    const verdict = verdictOf(performance, found);
     const reasons = verdict === 'PENDING' ? [pending ?? '', ...found] : found;
     return { name, family, verdict, reasons };
   });

@@ -11,6 +11,7 @@ export interface NamedProcess {
   readonly name: string;
   readonly pid?: number;
   readonly startMs?: number;
+  readonly uid?: number;
   readonly method?: string;
 }
 
@@ -56,6 +57,7 @@ interface JsonProcess {
   readonly attribution: string;
   readonly processId?: number;
   readonly processName?: string;
+  readonly userId?: number;
   readonly startMilliseconds?: number;
 }
 
@@ -76,11 +78,13 @@ interface JsonFlow {
 function readJsonProcess(process: JsonProcess | null): NamedProcess | null {
   if (process === null) return null;
   const { processId: pid, processName: name, startMilliseconds: startMs, attribution } = process;
+  const { userId: uid } = process;
   return {
     name: name ?? '',
     pid: pid ?? 0,
     method: attribution,
     ...(startMs !== undefined && { startMs }),
+    ...(uid !== undefined && { uid }),
   };
 }
 

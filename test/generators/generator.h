@@ -221,8 +221,8 @@ static inline void report(const char *event, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(members, sizeof(members), format, arguments);
 	va_end(arguments);
-	printf("{\"event\":\"%s\",\"pid\":%d,\"comm\":\"%s\",\"start_ms\":%lld%s}\n", event,
-	       self.pid, self.comm, self.start_ms, members);
+	printf("{\"event\":\"%s\",\"pid\":%d,\"comm\":\"%s\",\"start_ms\":%lld,\"uid\":%u%s}\n",
+	       event, self.pid, self.comm, self.start_ms, geteuid(), members);
 	fflush(stdout);
 }
 

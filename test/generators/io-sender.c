@@ -24,6 +24,7 @@ struct plan {
 	long size;
 	long protocol; /* 0: the usual one */
 	long uid;
+	long idle_seconds;
 	bool udp;
 	bool fast_open;
 	bool sqpoll;
@@ -204,6 +205,7 @@ static struct plan parse(int argc, char **argv)
 		{"size", .number = &plan.size},
 		{"protocol", .number = &plan.protocol},
 		{"uid", .number = &plan.uid},
+		{"idle-seconds", .number = &plan.idle_seconds},
 		{"fast-open", .flag = &plan.fast_open},
 		{"udp", .flag = &plan.udp},
 		{"sqpoll", .flag = &plan.sqpoll},
@@ -213,12 +215,24 @@ static struct plan parse(int argc, char **argv)
 	};
 	const char *text = "io-sender --to ADDRESS --port N --how WAY [--udp] [--count N] "
 			   "[--size N] [--sqpoll] [--async] [--fork] [--protocol N] [--uid N] "
-			   "[--fast-open]";
+			   "[--fast-open] [--idle-seconds N]";
 
 	parse_arguments(argc, argv, known, text);
 	if (!plan.address || !plan.how || plan.size < 2 || plan.size > MAX_SIZE)
 		usage(text);
 	return plan;
+}
+
+/* With a keepalive probe each second: the kernel sends it, for the process. */
+static void stay_idle(int socket_fd, int seconds)
+{
+	int on = 1;
+
+	if (setsockopt(socket_fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) != 0 ||
+	    setsockopt(socket_fd, IPPROTO_TCP, TCP_KEEPIDLE, &on, sizeof(on)) != 0 ||
+	    setsockopt(socket_fd, IPPROTO_TCP, TCP_KEEPINTVL, &on, sizeof(on)) != 0)
+		fail("SO_KEEPALIVE");
+	sleep(seconds);
 }
 
 static void send_and_report(int socket_fd, const struct plan *plan, int family)
@@ -236,6 +250,8 @@ static void send_and_report(int socket_fd, const struct plan *plan, int family)
 		       plan->count * (ip_header_length(family) + 8 + plan->size));
 		return;
 	}
+	if (plan->idle_seconds)
+		stay_idle(socket_fd, plan->idle_seconds);
 	/* The peer closes after it has read everything; one that only peeks, with a reset. */
 	if (shutdown(socket_fd, SHUT_WR) != 0 && errno != ENOTCONN)
 		fail("shutdown");

@@ -123,13 +123,17 @@ export function turnOffloadOff(pair: NamespacePair): void {
   for (const side of [pair.a, pair.b]) within(side, 'ethtool', '-K', INTERFACE, ...settings);
 }
 
-/** Whether the kernel has VLAN interfaces (8021q); asked by making one and removing it again. */
+/** Whether the kernel has VLAN interfaces (8021q). */
 export function kernelHasVlans(): boolean {
-  const name = `procflow-vlan-${process.pid}`;
+  return kernelHasLinks('link', 'lo', 'type', 'vlan', 'id', '7');
+}
+
+/** Whether the kernel has such interfaces; asked by making one and removing it again. */
+export function kernelHasLinks(...link: readonly string[]): boolean {
+  const name = `procflow-link-${process.pid}`;
   ip('netns', 'add', name);
   try {
-    const link = ['link', 'lo', 'name', 'vlan7', 'type', 'vlan', 'id', '7'];
-    ip('-n', name, 'link', 'add', ...link);
+    ip('-n', name, 'link', 'add', 'name', 'asked', ...link);
     return true;
   } catch (error) {
     if (String(error).includes('Unknown device type')) return false;

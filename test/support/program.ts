@@ -21,6 +21,8 @@ export type Report = Readonly<Record<string, unknown>> & {
   readonly comm: string;
   /** Start of the process in milliseconds since 1970, cut to a clock tick (10 ms). */
   readonly start_ms: number;
+  /** The effective one, at the time of the report. */
+  readonly uid: number;
 };
 
 interface Waiter {

@@ -1,9 +1,11 @@
 // Which process it is, where process id, name, threads, users or namespaces could mislead.
 import { GENERATORS, nameProgram, runGenerator, startGenerator } from '../../support/generators.js';
+import { createCgroup } from '../../support/test-cgroup.js';
 import type { Report } from '../../support/program.js';
 import { counted, ofPort, TCP, UDP, type Case, type Scene, type Truth } from '../case.js';
 import { serverThere } from '../peer.js';
 
+const NOBODY_UID = 65534;
 const NOTHING = { packets: 0, octets: 0 };
 
 function datagrams(who: Report): Truth {
@@ -49,7 +51,26 @@ function threads(name: string, ...options: readonly string[]): Case {
   };
 }
 
+/** Opened and connected by root, used by somebody else. */
+async function changeUser(scene: Scene, transport: 'tcp' | 'udp', count: number): Promise<Truth> {
+  const { to } = await serverThere(scene, `${transport}-server`);
+  const kind = transport === 'udp' ? ['--udp'] : [];
+  const all = [...to, ...kind, '--how', 'write', '--count', count, '--uid', NOBODY_UID];
+  const command = ['io-sender', scene.comm(transport)] as const;
+  const who = await runGenerator(scene.t, scene.here, command, ...all);
+  return { who, owns: ofPort(transport === 'udp' ? UDP : TCP, who.port) };
+}
+
 export const IDENTITY_CASES: readonly Case[] = [
+  {
+    name: 'a process that becomes another user before it sends',
+    pending: 'an owner with another user id is not taken for another owner',
+    run: async (scene) => [
+      await changeUser(scene, 'udp', 1),
+      await changeUser(scene, 'udp', 2),
+      await changeUser(scene, 'tcp', 2),
+    ],
+  },
   {
     name: 'two programs one after the other under the same process id',
     run: async (scene) => samePid(scene, 'first', 'second'),
@@ -92,14 +113,15 @@ export const IDENTITY_CASES: readonly Case[] = [
     },
   },
   {
-    name: 'a process in a pid namespace of its own, by its process id outside',
+    name: 'a process in a container, by its process id outside',
     run: async (scene) => {
       const truths: Truth[] = [];
       const inside = await oneDatagram(scene, 'inside');
-      const who = await runGenerator(scene.t, scene.here, 'new-pid-namespace', ...inside);
+      const container = { ...scene.here, cgroup: createCgroup(scene.t, scene.here.cgroup) };
+      const who = await runGenerator(scene.t, container, 'new-pid-namespace', ...inside);
       truths.push(datagrams(who));
       const server = [`${GENERATORS}/tcp-server`, '--count', '1', '--echo'];
-      const program = startGenerator(scene.t, scene.here, 'new-pid-namespace', ...server);
+      const program = startGenerator(scene.t, container, 'new-pid-namespace', ...server);
       const ready = await program.report('ready');
       const to = ['--to', scene.hereAddress, '--port', Number(ready.port), '--octets', 5000];
       await runGenerator(scene.t, scene.there, 'tcp-client', ...to, '--read-echo');
