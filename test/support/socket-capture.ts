@@ -29,13 +29,12 @@ export interface CapturedFlow {
 }
 
 export interface LiveCapture {
-  /** Ends it; each flow is one record. */
+  /** Ends it. */
   readonly stop: () => Promise<readonly CapturedFlow[]>;
 }
 
 async function startLive(t: Teardown, args: readonly string[]): Promise<LiveCapture> {
-  const timeouts = ['--active-timeout', '600', '--idle-timeout', '600'];
-  const live = startProcflow(t, ['live', '--json', ...timeouts, ...args]);
+  const live = startProcflow(t, ['live', '--json', ...args]);
   await live.line('err', /metering/);
   return {
     stop: async () => {
@@ -45,8 +44,17 @@ async function startLive(t: Teardown, args: readonly string[]): Promise<LiveCapt
   };
 }
 
-export function captureAtSockets(t: Teardown, cgroup: string): Promise<LiveCapture> {
-  return startLive(t, ['--capture', 'sockets', '--cgroup', cgroup]);
+/** @param timeoutS after which a flow is a record; default: when the capture ends */
+export function captureAtSockets(
+  t: Teardown,
+  cgroup: string,
+  timeoutS = 600,
+): Promise<LiveCapture> {
+  return startLive(t, [...timeouts(timeoutS), '--capture', 'sockets', '--cgroup', cgroup]);
+}
+
+function timeouts(seconds: number): string[] {
+  return ['--active-timeout', String(seconds), '--idle-timeout', String(seconds)];
 }
 
 export function captureAtInterface(
@@ -55,7 +63,8 @@ export function captureAtInterface(
   name: string,
 ): Promise<LiveCapture> {
   const { namespace, cgroup } = place;
-  return startLive(t, ['-i', name, '--netns', namespace.name, '--cgroup', cgroup]);
+  const where = ['-i', name, '--netns', namespace.name, '--cgroup', cgroup];
+  return startLive(t, [...timeouts(600), ...where]);
 }
 
 /** As lsns and the flow's record know it. */
