@@ -19,7 +19,6 @@ TEST_PACKAGES := $(RUN_PACKAGES) llvm clang-format gcc libc6-dev procps nfdump t
 	nftables curl python3 netsniff-ng
 
 BPF_OBJECT := build/bpf/procflow.bpf.o
-BPF_PARTS := $(patsubst bpf/%.c,build/bpf/%.o,$(wildcard bpf/*.bpf.c))
 BPF_FLAGS := -O2 -g -mcpu=v3 -target bpf -Wall -Werror -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell uname -m)-linux-gnu
 C_SOURCES := $(wildcard bpf/*.[ch]) $(shell find test bench -name '*.[ch]')
@@ -57,16 +56,12 @@ build/.tsc: $(TS_SOURCES) tsconfig.json node_modules/.package-lock.json
 	@node node_modules/typescript/bin/tsc
 	@touch $@
 
-$(BPF_OBJECT): $(BPF_PARTS)
-	@echo 'bpftool gen object $@'
-	@bpftool gen object $@ $^
-
 build/bpf/%.o: bpf/%.c Makefile
 	@mkdir -p $(@D)
 	@echo 'clang $<'
 	@$(CLANG) $(BPF_FLAGS) -MMD -MP -c $< -o $@
 
--include $(BPF_PARTS:.o=.d)
+-include $(BPF_OBJECT:.o=.d)
 
 build/test/generators/%: test/generators/%.c $(wildcard test/generators/*.h) Makefile
 	@mkdir -p $(@D)

@@ -48,11 +48,15 @@ enum flow_side {
 	DESTINATION = 1,
 };
 
+struct flow_owners {
+	struct guarded_owner ends[2]; /* by enum flow_side */
+	__u64 checked_ns;
+};
+
 struct flow_entry {
 	__u64 state;
 	struct flow_page pages[2];
-	struct guarded_owner owners[2]; /* by enum flow_side */
-	__u64 owner_checked_ns;
+	struct flow_owners owners;
 	/* The sweep's own: a page that was turned and waits for its last writers. */
 	__u64 taken_state; /* 0: none */
 	__u64 turned_ns;
@@ -111,6 +115,15 @@ struct {
 	__type(value, struct flow_entry);
 } flows_v6 __weak SEC(".maps");
 
+/* How an entry begins. Kept constant: the place where one is filled would have to be no other's. */
+static const struct flow_entry empty_entry = {
+	.pages =
+		{
+			{.length_range = RANGE_EMPTY, .ttl_range = RANGE_EMPTY},
+			{.length_range = RANGE_EMPTY, .ttl_range = RANGE_EMPTY},
+		},
+};
+
 static __always_inline void clear_page(struct flow_page *page)
 {
 	__builtin_memset(page, 0, sizeof(*page));
@@ -161,16 +174,13 @@ static __always_inline bool count_on_entry(struct flow_entry *entry, const struc
 	return true;
 }
 
-static __always_inline void begin_entry(struct flow_entry *entry, const struct packet *p, __u64 now)
+/* What an entry has of its first packet alone. */
+static __always_inline void begin_entry(struct flow_entry *entry, const struct packet *p)
 {
-	__builtin_memset(entry, 0, sizeof(*entry));
-	clear_page(&entry->pages[0]);
-	clear_page(&entry->pages[1]);
 	entry->vlan_id = p->vlan_id;
 	entry->inner_vlan_id = p->inner_vlan_id;
 	__builtin_memcpy(entry->macs, p->macs, sizeof(entry->macs));
 	entry->tos = p->tos;
-	count_on_entry(entry, p, now);
 }
 
 /* A macro, because the keys differ in the length of their addresses. */

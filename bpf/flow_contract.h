@@ -12,6 +12,8 @@
 #ifndef PROCFLOW_FLOW_CONTRACT_H
 #define PROCFLOW_FLOW_CONTRACT_H
 
+#include <linux/types.h>
+
 #define COMM_LENGTH    16
 #define MAC_LENGTH     6
 #define ADDRESS_LENGTH 16
@@ -38,6 +40,13 @@ enum attribution_method {
 	ATTRIBUTION_ICMP_ERROR = 6,
 	ATTRIBUTION_KERNEL = 7,
 	ATTRIBUTION_FORWARDED = 8,
+};
+
+/* What is known of an owner besides who it is. */
+enum owner_flag {
+	OWNER_USED = 1,	   /* seen using the socket, so that only another user's I/O replaces it */
+	OWNER_BY_PEER = 2, /* noted for one datagram, before it left or when it was received */
+	OWNER_SHARED = 4,  /* it has passed from one process to another */
 };
 
 /* Why a flow has no process although one was looked for. */
@@ -73,7 +82,7 @@ struct process_owner {
 	__u32 uid;	 /* effective, in the initial user namespace */
 	__u32 exec_id;	 /* counts the execs of this pid: another program is another owner */
 	__u8 method;	 /* enum attribution_method */
-	__u8 is_final;	 /* seen using the socket, so that only another user's I/O replaces it */
+	__u8 flags;	 /* enum owner_flag */
 	__u8 reason;	 /* enum unknown_reason, where method is unknown */
 	__u8 padding;
 	__u8 comm[COMM_LENGTH]; /* NUL padded */
@@ -97,7 +106,7 @@ struct flow_record {
 	__u16 source_port;	/* network order; 0 for ICMP and for protocols without ports */
 	__u16 destination_port; /* network order; for ICMP type * 256 + code */
 	__u16 icmp_type_code;	/* network order; type * 256 + code, 0 when not ICMP */
-	__u16 icmp_id;		/* network order; identifier of an echo, else 0 */
+	__u16 icmp_id;		/* network order; identifier of an echo, or what an error quotes */
 	__u16 min_length;	/* IP packet lengths in octets */
 	__u16 max_length;
 	__u16 tcp_flags;     /* all packets' flags or-ed: the low 12 bits of octets 13-14 */

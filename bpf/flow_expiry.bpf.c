@@ -6,8 +6,6 @@
 #include "flow_expiry.h"
 #include "meter_settings.h"
 
-char LICENSE[] SEC("license") = "GPL";
-
 const volatile struct meter_settings meter_settings SEC(".rodata.settings");
 
 /* One step of the walk; the key is copied because deletion wants it in the program's own memory. */
@@ -39,6 +37,7 @@ const volatile struct meter_settings meter_settings SEC(".rodata.settings");
 		if (result == RECORD_WRITTEN) {                                                    \
 			FILL_FROM_KEY(&record, &key, version);                                     \
 			fill_icmp(&record);                                                        \
+			fill_owners(&record, &entry->owners);                                      \
 			if (bpf_seq_write(ctx->meta->seq, &record, sizeof(record)))                \
 				return 0; /* the buffer is full: read() comes again */             \
 		}                                                                                  \
@@ -55,6 +54,7 @@ struct flow_record contract_record SEC(".rodata.contract");
 enum contract contract_version SEC(".rodata.contract") = CONTRACT_VERSION;
 enum flow_direction contract_direction SEC(".rodata.contract");
 enum attribution_method contract_method SEC(".rodata.contract");
+enum owner_flag contract_owner SEC(".rodata.contract");
 enum unknown_reason contract_unknown SEC(".rodata.contract");
 enum flow_end_reason contract_end_reason SEC(".rodata.contract");
 enum flow_flag contract_flag SEC(".rodata.contract");

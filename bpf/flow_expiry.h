@@ -26,6 +26,8 @@ static __always_inline __u32 end_reason(const struct flow_entry *entry,
 
 	if (settings->expire_all)
 		return FLOW_END_FORCED;
+	if (!(state & STATE_PACKETS) && !entry->turned_ns) /* just made for its first packet */
+		return ALIVE;
 	if (!(state & STATE_PACKETS)) /* nothing came since the page was turned */
 		return now - entry->turned_ns >= settings->idle_timeout_ns ? FLOW_END_IDLE_TIMEOUT
 									   : ALIVE;

@@ -4,39 +4,23 @@
  * new flow its process.
  */
 #include "flow_metering.h"
-#include "flow_owner.h"
+#include "packet_receiver.h"
+#include "packet_sender.h"
 
 #define TC_ACT_UNSPEC (-1) /* go on with the next program: procflow only looks */
 
-char LICENSE[] SEC("license") = "GPL";
-
-/* Looks for the processes at this packet's sockets; false when one is still not known. */
-static __always_inline bool find_owners(struct __sk_buff *skb, struct flow_entry *entry,
-					const struct packet *p, __u8 direction, __u64 now)
+static __always_inline enum find_result find_at_interface(struct __sk_buff *skb,
+							  const struct packet *p,
+							  enum flow_side side,
+							  struct guarded_owner *known)
 {
-	bool known = true;
-
-	if (direction == FLOW_EGRESS && !find_sender(skb, &entry->owners[SOURCE]))
-		known = entry->owners[SOURCE].owner.pid;
-	if ((direction == FLOW_INGRESS || skb->ifindex == LOOPBACK_IFINDEX) &&
-	    !find_receiver(skb, p, &entry->owners[DESTINATION]))
-		known = known && entry->owners[DESTINATION].owner.pid;
-	entry->owner_checked_ns = now;
-	return known;
+	return side == SOURCE ? find_sender(skb, p, known) : find_receiver(skb, p, known);
 }
 
-static __always_inline bool owners_are_due(struct __sk_buff *skb, const struct flow_entry *entry,
-					   const struct packet *p, __u8 direction, __u64 now)
-{
-	if (direction == FLOW_EGRESS && (owner_is_due(entry, SOURCE, p, now) ||
-					 sent_by_another_socket(skb, &entry->owners[SOURCE])))
-		return true;
-	return (direction == FLOW_INGRESS || skb->ifindex == LOOPBACK_IFINDEX) &&
-	       owner_is_due(entry, DESTINATION, p, now);
-}
-
-METER_IN(meter_frame_v4, flows_v4, struct flow_key_v4, 4)
-METER_IN(meter_frame_v6, flows_v6, struct flow_key_v6, 6)
+ATTRIBUTE(attribute_frame_v4, flows_v4, struct flow_key_v4, 4, find_at_interface)
+ATTRIBUTE(attribute_frame_v6, flows_v6, struct flow_key_v6, 6, find_at_interface)
+METER_IN(meter_frame_v4, flows_v4, struct flow_key_v4, 4, attribute_frame_v4)
+METER_IN(meter_frame_v6, flows_v6, struct flow_key_v6, 6, attribute_frame_v6)
 
 /* A global function, so that the verifier walks its many paths once and not per caller. */
 __noinline int parse_frame(struct __sk_buff *skb, struct packet *p, bool ethernet)
@@ -46,12 +30,26 @@ __noinline int parse_frame(struct __sk_buff *skb, struct packet *p, bool etherne
 	return parse_packet(skb, p, ethernet, skb->wire_len);
 }
 
-static __always_inline int meter(struct __sk_buff *skb, bool ethernet, __u8 direction)
+/* Not on the stack, which the search for a socket needs; packet programs do not interrupt each
+ * other. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct packet);
+} parsed_frame SEC(".maps");
+
+static __always_inline int meter_frame(struct __sk_buff *skb, bool ethernet, __u8 direction)
 {
-	struct packet packet = {};
+	struct packet *packet;
+	__u32 zero = 0;
 	__u64 now;
 
-	switch (parse_frame(skb, &packet, ethernet)) {
+	packet = bpf_map_lookup_elem(&parsed_frame, &zero);
+	if (!packet)
+		return TC_ACT_UNSPEC;
+	__builtin_memset(packet, 0, sizeof(*packet));
+	switch (parse_frame(skb, packet, ethernet)) {
 	case PARSE_NOT_IP:
 		count(NON_IP_FRAMES, 1);
 		return TC_ACT_UNSPEC;
@@ -59,18 +57,18 @@ static __always_inline int meter(struct __sk_buff *skb, bool ethernet, __u8 dire
 		count(MALFORMED_PACKETS, 1);
 		return TC_ACT_UNSPEC;
 	}
-	packet.interface_index = skb->ifindex;
-	packet.netns = meter_settings.netns;
+	packet->interface_index = skb->ifindex;
+	packet->netns = meter_settings.netns;
 	now = bpf_ktime_get_boot_ns();
-	if (packet.first_fragment || packet.later_fragment)
-		match_fragment(&packet, direction, now);
+	if (packet->first_fragment || packet->later_fragment)
+		match_fragment(packet, direction, now);
 	if (skb->ifindex == LOOPBACK_IFINDEX)
-		packet.flags |= FLOW_LOOPBACK;
-	count_metered(packet.segments, packet.octets);
-	if (packet.ip_version == 4)
-		meter_frame_v4(skb, &packet, direction, now);
+		packet->flags |= FLOW_LOOPBACK;
+	count_metered(packet->segments, packet->octets);
+	if (packet->ip_version == 4)
+		meter_frame_v4(skb, packet, direction, now);
 	else
-		meter_frame_v6(skb, &packet, direction, now);
+		meter_frame_v6(skb, packet, direction, now);
 	return TC_ACT_UNSPEC;
 }
 
@@ -81,23 +79,23 @@ static __always_inline int meter(struct __sk_buff *skb, bool ethernet, __u8 dire
 SEC("tc")
 int flow_ingress(struct __sk_buff *skb)
 {
-	return meter(skb, true, FLOW_INGRESS);
+	return meter_frame(skb, true, FLOW_INGRESS);
 }
 
 SEC("tc")
 int flow_egress(struct __sk_buff *skb)
 {
-	return meter(skb, true, FLOW_EGRESS);
+	return meter_frame(skb, true, FLOW_EGRESS);
 }
 
 SEC("tc")
 int flow_ingress_ip(struct __sk_buff *skb)
 {
-	return meter(skb, false, FLOW_INGRESS);
+	return meter_frame(skb, false, FLOW_INGRESS);
 }
 
 SEC("tc")
 int flow_egress_ip(struct __sk_buff *skb)
 {
-	return meter(skb, false, FLOW_EGRESS);
+	return meter_frame(skb, false, FLOW_EGRESS);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * The way of a packet through the flow cache, for either capture mode. The file that includes this
- * says how a packet's processes are found, by find_owners and owners_are_due.
+ * says how a packet's processes are found: by which senders and receivers (flow_owner.h).
  */
 #ifndef PROCFLOW_FLOW_METERING_H
 #define PROCFLOW_FLOW_METERING_H
@@ -20,13 +20,24 @@ struct {
 	__uint(max_entries, 4 << 20);
 } flow_overflow __weak SEC(".maps");
 
-/* A new entry is too large for the stack; packet programs do not interrupt each other. */
+/*
+ * For the owners of a packet without an entry, which are too large for the stack. Several, because
+ * the packet programs of sockets interrupt each other.
+ */
+struct overflow_scratch {
+	__u32 busy;
+	__u32 padding;
+	struct flow_owners owners;
+};
+
+#define OVERFLOW_SCRATCHES 4
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, OVERFLOW_SCRATCHES);
 	__type(key, __u32);
-	__type(value, struct flow_entry);
-} new_entry __weak SEC(".maps");
+	__type(value, struct overflow_scratch);
+} overflow_scratches __weak SEC(".maps");
 
 struct fragment_key {
 	__u8 source_address[ADDRESS_LENGTH];
@@ -55,10 +66,14 @@ struct {
 	__type(value, struct fragment_ports);
 } fragments __weak SEC(".maps");
 
-static __always_inline void match_fragment(struct packet *p, __u8 direction, __u64 now)
+/* A global function to keep its key from the stack of the packet programs. */
+__noinline int match_fragment(struct packet *p, __u8 direction, __u64 now)
 {
 	struct fragment_key key = {};
 	struct fragment_ports *first;
+
+	if (!p)
+		return 0;
 
 	__builtin_memcpy(key.source_address, p->source_address, ADDRESS_LENGTH);
 	__builtin_memcpy(key.destination_address, p->destination_address, ADDRESS_LENGTH);
@@ -76,48 +91,42 @@ static __always_inline void match_fragment(struct packet *p, __u8 direction, __u
 		};
 
 		bpf_map_update_elem(&fragments, &key, &ports, BPF_ANY);
-		return;
+		return 0;
 	}
 	first = bpf_map_lookup_elem(&fragments, &key);
 	if (!first || now - first->seen_ns > FRAGMENT_LIFETIME_NS) {
 		count(FRAGMENTS_UNMATCHED, 1);
-		return;
+		p->ports_unknown = true;
+		return 0;
 	}
 	p->source_port = first->source_port;
 	p->destination_port = first->destination_port;
 	p->protocol = first->protocol;
+	return 0;
 }
 
-/* What is not known from the same connection's other direction on the same interface. */
-#define ADOPT_FROM(map, key_type)                                                                  \
-	static __always_inline void adopt_from_##map(struct flow_entry *entry,                     \
-						     const key_type *key)                          \
-	{                                                                                          \
-		struct flow_entry *other_direction;                                                \
-		key_type reverse = *key;                                                           \
-                                                                                                   \
-		__builtin_memcpy(reverse.source_address, key->destination_address,                 \
-				 sizeof(key->source_address));                                     \
-		__builtin_memcpy(reverse.destination_address, key->source_address,                 \
-				 sizeof(key->source_address));                                     \
-		reverse.source_port = key->destination_port;                                       \
-		reverse.destination_port = key->source_port;                                       \
-		/* Loopback is metered on its way out only, both directions. */                    \
-		if (key->interface_index != LOOPBACK_IFINDEX)                                      \
-			reverse.direction = !key->direction;                                       \
-		other_direction = bpf_map_lookup_elem(&map, &reverse);                             \
-		if (!other_direction)                                                              \
-			return;                                                                    \
-		adopt_reverse(entry, other_direction, SOURCE);                                     \
-		adopt_reverse(entry, other_direction, DESTINATION);                                \
-	}
+/* NULL when all are in use, or there are none. */
+static __always_inline struct overflow_scratch *claim_scratch(void)
+{
+	for (__u32 i = 0; i < OVERFLOW_SCRATCHES; i++) {
+		struct overflow_scratch *scratch = bpf_map_lookup_elem(&overflow_scratches, &i);
 
-ADOPT_FROM(flows_v4, struct flow_key_v4)
-ADOPT_FROM(flows_v6, struct flow_key_v6)
+		if (scratch && !__sync_lock_test_and_set(&scratch->busy, 1)) {
+			__builtin_memset(&scratch->owners, 0, sizeof(scratch->owners));
+			return scratch;
+		}
+	}
+	return NULL;
+}
+
+static __always_inline void release_scratch(struct overflow_scratch *scratch)
+{
+	*(volatile __u32 *)&scratch->busy = 0;
+}
 
 /* The packet as a record of its own, when the cache has no place for it. */
-static __always_inline struct flow_record *begin_overflow(struct flow_entry *entry,
-							  const struct packet *p, bool cache_full)
+static __always_inline struct flow_record *begin_overflow(const struct packet *p, __u64 now,
+							  bool cache_full)
 {
 	struct flow_record *record;
 
@@ -128,7 +137,8 @@ static __always_inline struct flow_record *begin_overflow(struct flow_entry *ent
 		return NULL;
 	}
 	__builtin_memset(record, 0, sizeof(*record));
-	fill_from_page(record, entry, &entry->pages[0], p->segments, FLOW_END_LACK_OF_RESOURCES);
+	fill_from_packet(record, p, now);
+	record->source.reason = record->destination.reason = REASON_NOT_SEEN;
 	count(SINGLE_PACKET_RECORDS, 1);
 	if (cache_full)
 		count(CACHE_FULL_PACKETS, p->segments);
@@ -136,51 +146,68 @@ static __always_inline struct flow_record *begin_overflow(struct flow_entry *ent
 }
 
 /*
- * The way of a packet through the cache, once for each map. A macro, because the verifier wants to
- * see which map a lookup goes to, and the keys differ in type. A global function, which is
- * verified once by itself: inlined behind the parser, loading takes nine times as long.
+ * The way of a packet through the cache, once for each map. Macros, because the verifier wants to
+ * see which map a lookup goes to, and the keys differ in type. Global functions, which are
+ * verified once by themselves: inlined behind the parser, loading takes nine times as long.
  */
-#define METER_IN(name, map, key_type, version)                                                     \
+#define METER_OVERFLOW(name, key_type, version, attribute)                                         \
+	__noinline int name(struct __sk_buff *skb, struct packet *p, key_type *key, __u64 now,     \
+			    bool cache_full)                                                       \
+	{                                                                                          \
+		struct overflow_scratch *scratch;                                                  \
+		struct flow_record *record;                                                        \
+                                                                                                   \
+		if (!p || !key)                                                                    \
+			return 0;                                                                  \
+		scratch = claim_scratch();                                                         \
+		if (scratch)                                                                       \
+			attribute(skb, p, &scratch->owners, key, now);                             \
+		record = begin_overflow(p, now, cache_full);                                       \
+		if (record) {                                                                      \
+			FILL_FROM_KEY(record, key, version);                                       \
+			if (scratch)                                                               \
+				fill_owners(record, &scratch->owners);                             \
+			fill_icmp(record);                                                         \
+			bpf_ringbuf_submit(record, 0);                                             \
+		}                                                                                  \
+		if (scratch)                                                                       \
+			release_scratch(scratch);                                                  \
+		return 0;                                                                          \
+	}
+
+#define METER_IN(name, map, key_type, version, attribute)                                          \
+	METER_OVERFLOW(name##_overflow, key_type, version, attribute)                              \
+                                                                                                   \
 	__noinline int name(struct __sk_buff *skb, struct packet *p, __u8 direction, __u64 now)    \
 	{                                                                                          \
-		struct flow_entry *entry, *fresh;                                                  \
-		struct flow_record *record;                                                        \
+		struct flow_entry *entry;                                                          \
+		long error = 0;                                                                    \
 		key_type key;                                                                      \
-		__u32 zero = 0;                                                                    \
-		long error;                                                                        \
                                                                                                    \
 		if (!p)                                                                            \
 			return 0;                                                                  \
 		MAKE_KEY(&key, p, direction);                                                      \
-		entry = bpf_map_lookup_elem(&map, &key);                                           \
-		if (entry && count_on_entry(entry, p, now)) {                                      \
-			if (owners_are_due(skb, entry, p, direction, now) &&                       \
-			    !find_owners(skb, entry, p, direction, now))                           \
-				adopt_from_##map(entry, &key);                                     \
-			return 0;                                                                  \
+		/* Once more, if the entry was another CPU's, or a dead one that is gone by now.   \
+		 */                                                                                \
+		for (int i = 0; i < 2; i++) {                                                      \
+			entry = bpf_map_lookup_elem(&map, &key);                                   \
+			if (!entry) {                                                              \
+				error = bpf_map_update_elem(&map, &key, &empty_entry,              \
+							    BPF_NOEXIST);                          \
+				entry = bpf_map_lookup_elem(&map, &key);                           \
+				if (!error) {                                                      \
+					count(FLOWS_CREATED, 1);                                   \
+					if (entry)                                                 \
+						begin_entry(entry, p);                             \
+				}                                                                  \
+			}                                                                          \
+			if (entry && count_on_entry(entry, p, now)) {                              \
+				if (owners_are_due(skb, entry, p, direction, now))                 \
+					attribute(skb, p, &entry->owners, &key, now);              \
+				return 0;                                                          \
+			}                                                                          \
 		}                                                                                  \
-		fresh = bpf_map_lookup_elem(&new_entry, &zero);                                    \
-		if (!fresh)                                                                        \
-			return 0;                                                                  \
-		begin_entry(fresh, p, now);                                                        \
-		if (!find_owners(skb, fresh, p, direction, now))                                   \
-			adopt_from_##map(fresh, &key);                                             \
-		error = bpf_map_update_elem(&map, &key, fresh, BPF_NOEXIST);                       \
-		if (!error) {                                                                      \
-			count(FLOWS_CREATED, 1);                                                   \
-			return 0;                                                                  \
-		}                                                                                  \
-		/* Another CPU made the entry, or the dead one still stands. */                    \
-		entry = bpf_map_lookup_elem(&map, &key);                                           \
-		if (entry && count_on_entry(entry, p, now))                                        \
-			return 0;                                                                  \
-		record = begin_overflow(fresh, p, error == -E2BIG);                                \
-		if (!record)                                                                       \
-			return 0;                                                                  \
-		FILL_FROM_KEY(record, &key, version);                                              \
-		fill_icmp(record);                                                                 \
-		bpf_ringbuf_submit(record, 0);                                                     \
-		return 0;                                                                          \
+		return name##_overflow(skb, p, &key, now, error == -E2BIG);                        \
 	}
 
 #endif

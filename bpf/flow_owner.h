@@ -1,211 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
- * Gives a flow its process. Egress: the packet's own socket. Ingress, and the receiving end of
- * loopback: the socket that the packet is going to find. Packets that have no socket any more
- * take the owner of the same connection's other direction.
+ * Gives a flow its process. Egress: the packet's own socket (packet_sender.h). Ingress, and the
+ * receiving end of loopback: the socket that the packet is going to find (packet_receiver.h).
+ * Where there is no socket: what other packets of the same conversation say, and if nothing does,
+ * why there is no process.
  */
 #ifndef PROCFLOW_FLOW_OWNER_H
 #define PROCFLOW_FLOW_OWNER_H
 
-#include "flow_cache.h"
+#include "found_owner.h"
+#include "icmp_quote.h"
 
 #define LOOPBACK_IFINDEX 1 /* in every network namespace */
 
-#define AF_INET	 2 /* include/linux/socket.h */
-#define AF_INET6 10
-
-#define OWNER_RECHECK_NS    (1000 * 1000 * 1000ULL) /* an owner that is final */
+#define OWNER_RECHECK_NS    (1000 * 1000 * 1000ULL) /* an owner seen using its socket */
 #define OWNER_RETRY_NS	    (10 * 1000 * 1000ULL)   /* one that may yet get better */
 #define OWNER_EAGER_PACKETS 16			    /* so many first packets try without waiting */
 
-/* Takes over what the socket's storage says, unless it says nothing new. */
-static __always_inline bool adopt_owner(struct guarded_owner *known, struct guarded_owner *stored,
-					__u64 cookie, __u8 method)
+static __always_inline bool has_side(const struct packet *p, enum flow_side side, __u8 direction)
 {
-	struct process_owner owner;
-
-	if (!read_owner(stored, &owner) || owner.method == ATTRIBUTION_UNKNOWN)
-		return false;
-	if (method != ATTRIBUTION_UNKNOWN) {
-		owner.method = method;
-		owner.is_final = false;
-	}
-	if (known->cookie == cookie && known->owner.is_final == owner.is_final &&
-	    known->owner.method == owner.method && same_process(&known->owner, &owner))
-		return true;
-	return write_owner(known, &owner, cookie);
+	return p->flags & FLOW_LOOPBACK ||
+	       side == (direction == FLOW_EGRESS ? SOURCE : DESTINATION);
 }
 
-/*
- * The same connection's other direction: its receiver here is our sender, and vice versa. A side
- * that is not on this host has no process there either.
- */
-static __always_inline void adopt_reverse(struct flow_entry *entry, struct flow_entry *reverse,
-					  enum flow_side side)
+/* At which end the packet's own socket (skb->sk) stands; on ingress TC it has none yet. */
+static __always_inline enum flow_side own_side(const struct packet *p)
 {
-	struct guarded_owner *other = &reverse->owners[!side];
-
-	if (!entry->owners[side].owner.pid && other->owner.pid)
-		adopt_owner(&entry->owners[side], other, other->cookie, ATTRIBUTION_REVERSE_FLOW);
+	return p->at_receiver ? DESTINATION : SOURCE;
 }
 
-/* Neither end is on this host: there is no process to look for. */
-static __always_inline void note_forwarded(struct guarded_owner *known)
+static __always_inline const struct guarded_owner *own_owner(const struct flow_owners *owners,
+							     const struct packet *p)
 {
-	struct process_owner nobody = {.method = ATTRIBUTION_FORWARDED};
-
-	if (known->owner.method == ATTRIBUTION_UNKNOWN)
-		write_owner(known, &nobody, 0);
-}
-
-/*
- * The sender: its socket comes with the packet. Returns false when there is none that is known.
- * A request socket (SYN-ACK) has no storage, but already the cookie of the socket to come.
- */
-static __always_inline bool find_sender(struct __sk_buff *skb, struct guarded_owner *known)
-{
-	struct guarded_owner *stored;
-	struct bpf_sock *sk = skb->sk;
-	__u64 cookie;
-
-	if (!sk) {
-		if (skb->ingress_ifindex) /* it came in somewhere */
-			note_forwarded(known);
-		return false;
-	}
-	cookie = bpf_get_socket_cookie(skb);
-	sk = bpf_sk_fullsock(sk);
-	if (!sk) {
-		if (!known->cookie)
-			known->cookie = cookie;
-		return false;
-	}
-	stored = bpf_sk_storage_get(&socket_owners, sk, NULL, 0);
-	if (!stored) {
-		/* An AF_PACKET sender: noted after its first send, under this cookie. */
-		if (!known->cookie)
-			known->cookie = cookie;
-		return false;
-	}
-	return adopt_owner(known, stored, cookie, ATTRIBUTION_UNKNOWN);
-}
-
-/*
- * The cookie of a TCP socket that was looked up. A socket accepted a moment ago still has its
- * listener's cookie in the storage that it was given.
- */
-static __always_inline __u64 cookie_of_receiver(struct bpf_sock *sk,
-						const struct guarded_owner *stored)
-{
-	__u64 cookie = stored->cookie;
-	struct tcp_sock *tcp;
-
-	if (sk->protocol != IPPROTO_TCP)
-		return cookie;
-	tcp = bpf_skc_to_tcp_sock(sk);
-	if (tcp) /* volatile: one load for both would have two kinds of pointer, which is refused */
-		cookie = *(volatile __u64 *)&((struct sock *)tcp)->__sk_common.skc_cookie.counter;
-	return cookie;
-}
-
-static __always_inline bool adopt_receiver(struct bpf_sock *sk, struct guarded_owner *known)
-{
-	struct guarded_owner *stored = bpf_sk_storage_get(&socket_owners, sk, NULL, 0);
-	__u8 method = ATTRIBUTION_UNKNOWN;
-
-	if (!stored)
-		return false;
-	if (sk->protocol == IPPROTO_TCP && sk->state == BPF_TCP_LISTEN)
-		method = ATTRIBUTION_LISTENER;
-	return adopt_owner(known, stored, cookie_of_receiver(sk, stored), method);
-}
-
-/*
- * Whether the packet goes on to another host: its route leads out again. A socket bound to no
- * address would match such a packet by its port alone.
- */
-static __always_inline bool is_forwarded(struct __sk_buff *skb, const struct packet *p)
-{
-	struct bpf_fib_lookup route = {};
-
-	if (skb->ifindex == LOOPBACK_IFINDEX)
-		return false;
-	route.ifindex = skb->ifindex;
-	route.l4_protocol = p->protocol;
-	if (p->ip_version == 4) {
-		route.family = AF_INET;
-		__builtin_memcpy(&route.ipv4_src, p->source_address, 4);
-		__builtin_memcpy(&route.ipv4_dst, p->destination_address, 4);
-	} else {
-		route.family = AF_INET6;
-		__builtin_memcpy(route.ipv6_src, p->source_address, 16);
-		__builtin_memcpy(route.ipv6_dst, p->destination_address, 16);
-	}
-	switch (bpf_fib_lookup(skb, &route, sizeof(route), 0)) {
-	case BPF_FIB_LKUP_RET_SUCCESS:
-	case BPF_FIB_LKUP_RET_UNSUPP_LWT:
-	case BPF_FIB_LKUP_RET_NO_NEIGH:
-	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
-		return true;
-	default: /* local, multicast, or this host does not forward */
-		return false;
-	}
-}
-
-static __always_inline bool is_bound_to_any_address(struct bpf_sock *sk)
-{
-	return !sk->src_ip4 && !(sk->src_ip6[0] | sk->src_ip6[1] | sk->src_ip6[2] | sk->src_ip6[3]);
-}
-
-static __always_inline struct bpf_sock *look_up_receiver(struct __sk_buff *skb,
-							 const struct packet *p)
-{
-	struct bpf_sock_tuple tuple = {};
-	__u32 size;
-
-	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
-		return NULL;
-	if (p->ip_version == 4) {
-		__builtin_memcpy(&tuple.ipv4.saddr, p->source_address, 4);
-		__builtin_memcpy(&tuple.ipv4.daddr, p->destination_address, 4);
-		tuple.ipv4.sport = p->source_port;
-		tuple.ipv4.dport = p->destination_port;
-		size = sizeof(tuple.ipv4);
-	} else {
-		__builtin_memcpy(tuple.ipv6.saddr, p->source_address, 16);
-		__builtin_memcpy(tuple.ipv6.daddr, p->destination_address, 16);
-		tuple.ipv6.sport = p->source_port;
-		tuple.ipv6.dport = p->destination_port;
-		size = sizeof(tuple.ipv6);
-	}
-	if (p->protocol == IPPROTO_TCP)
-		return bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-	return bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-}
-
-/* The receiver: TC runs before the packet finds its socket, so it is looked up here. */
-static __always_inline bool find_receiver(struct __sk_buff *skb, const struct packet *p,
-					  struct guarded_owner *known)
-{
-	struct bpf_sock *sk = look_up_receiver(skb, p);
-	bool found = false;
-
-	if (!sk) {
-		if (is_forwarded(skb, p))
-			note_forwarded(known);
-		return false;
-	}
-	if (is_bound_to_any_address(sk) && is_forwarded(skb, p))
-		note_forwarded(known);
-	else
-		found = adopt_receiver(sk, known);
-	bpf_sk_release(sk);
-	return found;
+	return p->at_receiver ? &owners->ends[1] : &owners->ends[0];
 }
 
 /* Another socket on the same ports; a packet without one says nothing. */
-static __always_inline bool sent_by_another_socket(struct __sk_buff *skb,
-						   const struct guarded_owner *known)
+static __always_inline bool has_another_socket(struct __sk_buff *skb,
+					       const struct guarded_owner *known)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb);
 
@@ -216,13 +48,210 @@ static __always_inline bool sent_by_another_socket(struct __sk_buff *skb,
 static __always_inline bool owner_is_due(const struct flow_entry *entry, enum flow_side side,
 					 const struct packet *p, __u64 now)
 {
-	__u64 since = now - entry->owner_checked_ns;
+	__u64 since = now - entry->owners.checked_ns;
 
 	if (p->tcp_flags & TCP_SYN) /* a new connection on an old flow's ports */
 		return true;
-	if (entry->owners[side].owner.is_final)
+	if (entry->owners.ends[side].owner.flags & OWNER_USED)
 		return since >= OWNER_RECHECK_NS;
 	return since >= OWNER_RETRY_NS || (entry->state & STATE_PACKETS) <= OWNER_EAGER_PACKETS;
 }
+
+static __always_inline bool owners_are_due(struct __sk_buff *skb, const struct flow_entry *entry,
+					   const struct packet *p, __u8 direction, __u64 now)
+{
+	if (has_side(p, own_side(p), direction) &&
+	    has_another_socket(skb, own_owner(&entry->owners, p)))
+		return true;
+	return (has_side(p, SOURCE, direction) && owner_is_due(entry, SOURCE, p, now)) ||
+	       (has_side(p, DESTINATION, direction) && owner_is_due(entry, DESTINATION, p, now));
+}
+
+/* A flow without a process: whose it is instead, or why that is not known. */
+static __always_inline void note_nobody(struct guarded_owner *known, enum find_result result)
+{
+	struct process_owner nobody = {};
+
+	if (known->owner.pid)
+		return; /* it had one, as long as its socket was there */
+	switch (result) {
+	case FOUND_KERNEL:
+		nobody.method = ATTRIBUTION_KERNEL;
+		break;
+	case FOUND_FORWARDED:
+		nobody.method = ATTRIBUTION_FORWARDED;
+		break;
+	case FOUND_NO_OWNER:
+		nobody.reason = REASON_NO_OWNER;
+		break;
+	case FOUND_CHANGING:
+		nobody.reason = REASON_OWNER_CHANGING;
+		break;
+	case FOUND_FRAGMENT:
+		nobody.reason = REASON_FRAGMENT;
+		break;
+	default:
+		nobody.reason = REASON_NO_SOCKET;
+	}
+	if (known->owner.method != nobody.method || known->owner.reason != nobody.reason)
+		write_owner(known, &nobody, known->cookie);
+}
+
+/* From another flow's end: a process, or that it was the kernel. */
+static __always_inline bool adopt_end(struct guarded_owner *known, struct flow_entry *flow,
+				      enum flow_side side, __u8 method)
+{
+	struct guarded_owner *other =
+		side == SOURCE ? &flow->owners.ends[0] : &flow->owners.ends[1];
+
+	if (other->owner.method == ATTRIBUTION_KERNEL)
+		return adopt_owner(known, other, other->cookie, ATTRIBUTION_UNKNOWN);
+	return other->owner.pid && adopt_owner(known, other, other->cookie, method);
+}
+
+/* The owner of a TCP connection whose socket is gone. */
+static __always_inline bool adopt_closed(struct guarded_owner *known, const struct packet *p,
+					 enum flow_side side, __u64 now)
+{
+	struct closed_connection *closed;
+	struct connection_key key = {.netns = p->netns};
+
+	if (p->protocol != IPPROTO_TCP || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+		return false;
+	if (side == SOURCE) {
+		__builtin_memcpy(key.local_address, p->source_address, ADDRESS_LENGTH);
+		__builtin_memcpy(key.remote_address, p->destination_address, ADDRESS_LENGTH);
+		key.local_port = p->source_port;
+		key.remote_port = p->destination_port;
+	} else {
+		__builtin_memcpy(key.local_address, p->destination_address, ADDRESS_LENGTH);
+		__builtin_memcpy(key.remote_address, p->source_address, ADDRESS_LENGTH);
+		key.local_port = p->destination_port;
+		key.remote_port = p->source_port;
+	}
+	closed = bpf_map_lookup_elem(&closed_connections, &key);
+	if (!closed || now - closed->closed_ns > CLOSED_LIFETIME_NS || !closed->owner.pid)
+		return false;
+	return write_owner(known, &closed->owner, closed->cookie);
+}
+
+/*
+ * The flow by whose process a flow without a socket goes: for an ICMP reply the request's, for an
+ * ICMP error that of the packet it quotes, else the same connection's other direction. Returns the
+ * method that this is, or unknown where there is none.
+ */
+#define RELATED_KEY(name, key_type, version)                                                       \
+	static __always_inline __u8 name(struct __sk_buff *skb, struct packet *p,                  \
+					 const key_type *key, enum flow_side side,                 \
+					 key_type *related)                                        \
+	{                                                                                          \
+		__u32 quote, transport_offset;                                                     \
+                                                                                                   \
+		*related = *key;                                                                   \
+		__builtin_memcpy(related->source_address, key->destination_address,                \
+				 sizeof(key->source_address));                                     \
+		__builtin_memcpy(related->destination_address, key->source_address,                \
+				 sizeof(key->source_address));                                     \
+		/* Loopback is metered on its way out only, both directions. */                    \
+		if (!(p->flags & FLOW_LOOPBACK))                                                   \
+			related->direction = !key->direction;                                      \
+		if (!is_icmp(p->protocol)) {                                                       \
+			related->source_port = key->destination_port;                              \
+			related->destination_port = key->source_port;                              \
+			return ATTRIBUTION_REVERSE_FLOW;                                           \
+		}                                                                                  \
+		if (side == SOURCE) /* what the kernel sends, it sends by its own socket */        \
+			return ATTRIBUTION_UNKNOWN;                                                \
+		if (!is_icmp_error(p->protocol, key->destination_port & 0xff)) {                   \
+			related->destination_port =                                                \
+				icmp_request(p->protocol, key->destination_port);                  \
+			return related->destination_port ? ATTRIBUTION_ICMP_ID                     \
+							 : ATTRIBUTION_UNKNOWN;                    \
+		}                                                                                  \
+		quote = quote_offset(p->transport_offset);                                         \
+		related->protocol = quoted_protocol(skb, version, quote, &transport_offset);       \
+		quote += version == 4 ? IPV4_ADDRESSES_OFFSET : IPV6_ADDRESSES_OFFSET;             \
+		if (bpf_skb_load_bytes(skb, quote, related->source_address,                        \
+				       sizeof(key->source_address)) ||                             \
+		    bpf_skb_load_bytes(skb, quote + sizeof(key->source_address),                   \
+				       related->destination_address,                               \
+				       sizeof(key->source_address)) ||                             \
+		    !load_quoted_ports(skb, related->protocol, transport_offset,                   \
+				       &related->source_port, &related->destination_port))         \
+			return ATTRIBUTION_UNKNOWN;                                                \
+		return ATTRIBUTION_ICMP_ERROR;                                                     \
+	}
+
+/* The socket that sent the packet that an ICMP error quotes. */
+#define ADOPT_QUOTED(name, key_type, version)                                                      \
+	static __always_inline bool name(struct __sk_buff *skb, struct guarded_owner *known,       \
+					 const key_type *quoted)                                   \
+	{                                                                                          \
+		struct bpf_sock *sk;                                                               \
+		bool found;                                                                        \
+                                                                                                   \
+		if (quoted->protocol != IPPROTO_TCP && quoted->protocol != IPPROTO_UDP)            \
+			return false;                                                              \
+		sk = look_up_socket(skb, version, quoted->protocol, quoted->destination_address,   \
+				    quoted->source_address, quoted->destination_port,              \
+				    quoted->source_port);                                          \
+		if (!sk)                                                                           \
+			return false;                                                              \
+		found = adopt_socket(sk, known, 0, ATTRIBUTION_ICMP_ERROR) == FOUND_OWNER;         \
+		bpf_sk_release(sk);                                                                \
+		return found;                                                                      \
+	}
+
+/*
+ * Gives the ends of a flow that are on this host their processes. Macros, because the verifier
+ * wants to see which map a lookup goes to, and the keys differ; a global function, which is
+ * verified once by itself.
+ * @find: finds the socket of an end, in its capture mode's way
+ */
+#define ATTRIBUTE(name, map, key_type, version, find)                                              \
+	RELATED_KEY(name##_related_key, key_type, version)                                         \
+	ADOPT_QUOTED(name##_quoted, key_type, version)                                             \
+                                                                                                   \
+	static __always_inline void name##_side(struct __sk_buff *skb, struct packet *p,           \
+						struct flow_owners *owners, const key_type *key,   \
+						enum flow_side side, __u64 now)                    \
+	{                                                                                          \
+		struct guarded_owner *known = &owners->ends[side];                                 \
+		enum find_result result = find(skb, p, side, known);                               \
+		struct flow_entry *other;                                                          \
+		key_type related;                                                                  \
+		__u8 method;                                                                       \
+                                                                                                   \
+		if (result == FOUND_OWNER || known->owner.pid)                                     \
+			return;                                                                    \
+		if (result == FOUND_FORWARDED || result == FOUND_FRAGMENT) {                       \
+			note_nobody(known, result);                                                \
+			return;                                                                    \
+		}                                                                                  \
+		method = name##_related_key(skb, p, key, side, &related);                          \
+		other = method ? bpf_map_lookup_elem(&map, &related) : NULL;                       \
+		if (other &&                                                                       \
+		    adopt_end(known, other, method == ATTRIBUTION_REVERSE_FLOW ? !side : SOURCE,   \
+			      method))                                                             \
+			return;                                                                    \
+		if (method == ATTRIBUTION_ICMP_ERROR && name##_quoted(skb, known, &related))       \
+			return;                                                                    \
+		if (adopt_closed(known, p, side, now))                                             \
+			return;                                                                    \
+		note_nobody(known, result);                                                        \
+	}                                                                                          \
+                                                                                                   \
+	__noinline int name(struct __sk_buff *skb, struct packet *p, struct flow_owners *owners,   \
+			    key_type *key, __u64 now)                                              \
+	{                                                                                          \
+		if (!p || !owners || !key)                                                         \
+			return 0;                                                                  \
+		if (has_side(p, SOURCE, key->direction))                                           \
+			name##_side(skb, p, owners, key, SOURCE, now);                             \
+		if (has_side(p, DESTINATION, key->direction))                                      \
+			name##_side(skb, p, owners, key, DESTINATION, now);                        \
+		owners->checked_ns = now;                                                          \
+		return 0;                                                                          \
+	}
 
 #endif

@@ -4,6 +4,7 @@
 #define PROCFLOW_FLOW_RECORD_H
 
 #include "flow_cache.h"
+#include "late_owner.h"
 
 /* What identifies the flow, whichever map its key came from. */
 #define FILL_FROM_KEY(record, key, version)                                                        \
@@ -31,17 +32,6 @@ static __always_inline void fill_icmp(struct flow_record *record)
 	record->source_port = 0;
 }
 
-static __always_inline void fill_owner(struct guarded_owner *from, __u64 last_ns,
-				       struct process_owner *to)
-{
-	struct process_owner late;
-
-	if (!read_owner(from, to))
-		__builtin_memset(to, 0, sizeof(*to));
-	if (late_owner_of(from->cookie, to, last_ns, &late))
-		*to = late;
-}
-
 static __always_inline void fill_from_page(struct flow_record *record, struct flow_entry *entry,
 					   const struct flow_page *page, __u64 packets, __u8 reason)
 {
@@ -63,8 +53,80 @@ static __always_inline void fill_from_page(struct flow_record *record, struct fl
 	record->tos = entry->tos;
 	__builtin_memcpy(record->destination_mac, &entry->macs[0], MAC_LENGTH);
 	__builtin_memcpy(record->source_mac, &entry->macs[MAC_LENGTH], MAC_LENGTH);
-	fill_owner(&entry->owners[SOURCE], record->last_ns, &record->source);
-	fill_owner(&entry->owners[DESTINATION], record->last_ns, &record->destination);
+}
+
+/* The record of one packet that has no entry. */
+static __always_inline void fill_from_packet(struct flow_record *record, const struct packet *p,
+					     __u64 now)
+{
+	record->packets = p->segments;
+	record->octets = p->octets;
+	record->first_ns = now;
+	record->last_ns = now;
+	record->min_length = p->min_length;
+	record->max_length = p->max_length;
+	record->min_ttl = p->ttl;
+	record->max_ttl = p->ttl;
+	record->tcp_flags = p->tcp_flags;
+	record->flags = p->flags;
+	record->end_reason = FLOW_END_LACK_OF_RESOURCES;
+	record->vlan_id = p->vlan_id;
+	record->inner_vlan_id = p->inner_vlan_id;
+	record->tos = p->tos;
+	__builtin_memcpy(record->destination_mac, &p->macs[0], MAC_LENGTH);
+	__builtin_memcpy(record->source_mac, &p->macs[MAC_LENGTH], MAC_LENGTH);
+}
+
+/* Who of the processes on one unconnected UDP socket talked to this flow's peer. */
+static __always_inline bool owner_by_peer(const struct flow_record *record, __u64 cookie,
+					  enum flow_side side, struct process_owner *owner)
+{
+	struct peer_key peer = {.cookie = cookie};
+	struct process_owner *known;
+
+	if (record->protocol != IPPROTO_UDP)
+		return false;
+	if (side == SOURCE) {
+		__builtin_memcpy(peer.address, record->destination_address, ADDRESS_LENGTH);
+		peer.port = record->destination_port;
+	} else {
+		__builtin_memcpy(peer.address, record->source_address, ADDRESS_LENGTH);
+		peer.port = record->source_port;
+	}
+	known = bpf_map_lookup_elem(&peer_owners, &peer);
+	if (!known)
+		return false;
+	*owner = *known;
+	return true;
+}
+
+/* The last word on whose the flow was: what was noted since its packets passed counts. */
+static __always_inline void fill_owner(const struct flow_record *record, struct guarded_owner *from,
+				       enum flow_side side, struct process_owner *to)
+{
+	struct process_owner owner;
+	struct late_owner *late;
+
+	if (!read_owner(from, to)) {
+		__builtin_memset(to, 0, sizeof(*to));
+		to->reason = REASON_OWNER_CHANGING;
+	}
+	if (!from->cookie)
+		return;
+	late = bpf_map_lookup_elem(&late_owners, &from->cookie);
+	if (!late)
+		return;
+	if (late->owner.flags & OWNER_SHARED && owner_by_peer(record, from->cookie, side, to))
+		return;
+	owner = late->owner;
+	if (is_late_owner_of(late, from->cookie, to, record->last_ns))
+		*to = owner;
+}
+
+static __always_inline void fill_owners(struct flow_record *record, struct flow_owners *owners)
+{
+	fill_owner(record, &owners->ends[0], SOURCE, &record->source);
+	fill_owner(record, &owners->ends[1], DESTINATION, &record->destination);
 }
 
 #endif

@@ -65,6 +65,10 @@ struct net {
 	struct ns_common ns;
 };
 
+struct nsproxy {
+	struct net *net_ns;
+};
+
 struct task_struct {
 	unsigned int flags;
 	__s32 pid;
@@ -78,6 +82,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	const struct cred *cred;
 	struct css_set *cgroups;
+	struct nsproxy *nsproxy;
 };
 
 typedef struct {
@@ -88,14 +93,34 @@ typedef struct {
 	struct net *net;
 } possible_net_t;
 
+struct in6_addr {
+	union {
+		__u32 u6_addr32[4];
+	} in6_u;
+};
+
 struct sock_common {
+	__u32 skc_daddr;
+	__u32 skc_rcv_saddr;
+	__u16 skc_dport; /* network order */
+	__u16 skc_num;	 /* host order */
 	unsigned short skc_family;
 	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
 };
 
+typedef struct {
+	int owned;
+} socket_lock_t;
+
 struct sock {
 	struct sock_common __sk_common;
+	socket_lock_t sk_lock;
+	__u8 sk_kern_sock : 1;
+	__u16 sk_type;
+	__u16 sk_protocol;
 };
 
 struct inet_connection_sock {
@@ -103,10 +128,15 @@ struct inet_connection_sock {
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	bool is_mptcp;
+};
+
+struct mptcp_sock {
 };
 
 struct sk_buff {
 	struct sock *sk;
+	__u8 encapsulation : 1;
 };
 
 struct socket {
@@ -144,5 +174,6 @@ struct bpf_iter__bpf_map_elem {
 
 /* Views of kernel structures in packet programs. Kernel 6.2: meter_settings.can_cast. */
 extern void *bpf_cast_to_kern_ctx(void *context) __weak __ksym;
+extern void *bpf_rdonly_cast(void *object, __u32 btf_id) __weak __ksym;
 
 #endif

@@ -6,75 +6,13 @@
 #ifndef PROCFLOW_PACKET_H
 #define PROCFLOW_PACKET_H
 
-#include "kernel_types.h"
-#include "flow_contract.h"
+#include "icmp_quote.h"
 #include "meter_counters.h"
-
-/* EtherTypes and protocols, in host order; names as in the uapi headers. */
-#define ETH_HEADER_LENGTH  14
-#define VLAN_HEADER_LENGTH 4
-#define VLAN_ID_MASK	   0x0fff
-#define ETH_P_IP	   0x0800
-#define ETH_P_IPV6	   0x86dd
-#define ETH_P_8021Q	   0x8100
-#define ETH_P_8021AD	   0x88a8
-
-#define IPPROTO_HOPOPTS	 0
-#define IPPROTO_ICMP	 1
-#define IPPROTO_TCP	 6
-#define IPPROTO_UDP	 17
-#define IPPROTO_DCCP	 33
-#define IPPROTO_ROUTING	 43
-#define IPPROTO_FRAGMENT 44
-#define IPPROTO_AH	 51
-#define IPPROTO_ICMPV6	 58
-#define IPPROTO_DSTOPTS	 60
-#define IPPROTO_SCTP	 132
-#define IPPROTO_MH	 135
-#define IPPROTO_UDPLITE	 136
-#define IPPROTO_HIP	 139
-#define IPPROTO_SHIM6	 140
-
-#define IPV4_MIN_HEADER_LENGTH 20
-#define IPV6_HEADER_LENGTH     40
-#define UDP_HEADER_LENGTH      8
-#define SCTP_HEADER_LENGTH     12
-#define IPV4_MORE_FRAGMENTS    0x2000
-#define IPV4_OFFSET_MASK       0x1fff
-#define IPV6_MORE_FRAGMENTS    0x0001
-#define IPV6_OFFSET_MASK       0xfff8
-#define TCP_FLAGS_MASK	       0x0fff
-#define TCP_FIN		       0x01
-#define TCP_SYN		       0x02
-#define TCP_RST		       0x04
-#define TCP_ACK		       0x10
 
 #define MAX_VLAN_TAGS	      2
 #define MAX_EXTENSION_HEADERS 8 /* a packet with more is metered with the ninth as protocol */
 
 #define GSO_BY_FRAGS 0xffff /* SCTP: segments of differing length */
-
-struct ipv4_header {
-	__u8 version_and_length;
-	__u8 tos;
-	__u16 total_length;
-	__u16 id;
-	__u16 fragment;
-	__u8 ttl;
-	__u8 protocol;
-	__u16 checksum;
-	__u8 source[4];
-	__u8 destination[4];
-};
-
-struct ipv6_header {
-	__u32 version_class_label;
-	__u16 payload_length;
-	__u8 next_header;
-	__u8 hop_limit;
-	__u8 source[16];
-	__u8 destination[16];
-};
 
 /* What one packet adds to its flow, and what names the flow. Ports and addresses as on the wire. */
 struct packet {
@@ -82,6 +20,7 @@ struct packet {
 	__u8 destination_address[ADDRESS_LENGTH];
 	__u64 octets;
 	__u32 segments; /* packets on the wire */
+	__u32 transport_offset;
 	__u32 interface_index;
 	__u32 netns;
 	__u32 ip_offset;
@@ -102,6 +41,7 @@ struct packet {
 	__u8 flags;	     /* enum flow_flag */
 	bool first_fragment; /* carries the ports of those that follow */
 	bool later_fragment; /* carries none */
+	bool ports_unknown;  /* its first fragment has not been seen */
 	__u8 at_receiver;    /* not 0: metered where it is received, skb->sk is the receiver's */
 };
 
@@ -273,14 +213,6 @@ static __always_inline enum parse_result parse_ipv6(struct __sk_buff *skb, struc
 	return PARSE_OK;
 }
 
-/* ICMP types that carry an identifier: echo, timestamp; for ICMPv6 echo. */
-static __always_inline bool has_icmp_id(__u8 protocol, __u8 type)
-{
-	if (protocol == IPPROTO_ICMPV6)
-		return type == 128 || type == 129;
-	return type == 0 || type == 8 || type == 13 || type == 14;
-}
-
 static __always_inline bool load_ports(struct __sk_buff *skb, struct packet *p, __u32 offset)
 {
 	__u16 ports[2];
@@ -293,7 +225,9 @@ static __always_inline bool load_ports(struct __sk_buff *skb, struct packet *p, 
 }
 
 /*
- * Ports; for ICMP the identifier of an echo as source and type * 256 + code as destination port.
+ * Ports; for ICMP the identifier of an echo as source and type * 256 + code as destination port; an
+ * ICMP error has the source port of the packet that it quotes, so that errors for different
+ * processes are different flows.
  * Returns the transport header's length, as far as it is known and repeated in each segment. A
  * header that is cut short leaves the ports 0: the packet is on the wire, so it is metered.
  */
@@ -326,8 +260,7 @@ static __always_inline __u32 parse_transport(struct __sk_buff *skb, struct packe
 		if (bpf_skb_load_bytes(skb, offset, header, 2))
 			return 0;
 		__builtin_memcpy(&p->destination_port, &header[0], 2);
-		if (has_icmp_id(p->protocol, header[0]))
-			bpf_skb_load_bytes(skb, offset + 4, &p->source_port, 2);
+		p->source_port = icmp_source(skb, p->ip_version, p->protocol, offset, header[0]);
 		return 0;
 	default:
 		return 0;
@@ -393,6 +326,7 @@ static __always_inline int parse_packet(struct __sk_buff *skb, struct packet *p,
 		return result;
 	if (!p->later_fragment)
 		transport_length = parse_transport(skb, p, extent.transport_offset);
+	p->transport_offset = extent.transport_offset;
 	measure(skb, p, &extent, transport_length, wire_length);
 	return PARSE_OK;
 }

@@ -8,9 +8,8 @@
 #define PROCFLOW_PACKET_SOCKET_H
 
 #include "flow_owner.h"
+#include "packet_receiver.h"
 #include "meter_settings.h"
-
-#define SOCK_RAW 3 /* include/linux/net.h */
 
 #define MAX_CGROUP_LEVELS 32
 
@@ -27,49 +26,54 @@ static __always_inline __u32 netns_of(struct __sk_buff *skb)
 	return sk ? sk->__sk_common.skc_net.net->ns.inum : 0;
 }
 
-static __always_inline enum flow_side own_side(const struct packet *p)
-{
-	return p->at_receiver ? DESTINATION : SOURCE;
-}
-
-static __always_inline bool find_own_owner(struct __sk_buff *skb, struct guarded_owner *known)
+/* The packet's own socket, by its cookie: a datagram's owner may be noted only later. */
+static __always_inline enum find_result find_own_owner(struct __sk_buff *skb,
+						       struct guarded_owner *known)
 {
 	struct bpf_sock *sk = skb->sk;
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	__u8 method = ATTRIBUTION_UNKNOWN;
 
 	sk = sk ? bpf_sk_fullsock(sk) : NULL;
 	if (!sk)
-		return false;
+		return FOUND_NO_OWNER;
 	if (!known->cookie)
-		known->cookie = bpf_get_socket_cookie(skb);
-	return adopt_receiver(sk, known);
+		known->cookie = cookie;
+	if (sk->protocol == IPPROTO_TCP && sk->state == BPF_TCP_LISTEN)
+		method = ATTRIBUTION_LISTENER;
+	return adopt_socket(sk, known, cookie, method);
 }
 
+/* The socket to which this packet would be an answer. */
 static __always_inline struct bpf_sock *look_up_sender(struct __sk_buff *skb,
 						       const struct packet *p)
 {
-	struct packet reply = {
-		.ip_version = p->ip_version,
-		.protocol = p->protocol,
-		.source_port = p->destination_port,
-		.destination_port = p->source_port,
-	};
-
-	__builtin_memcpy(reply.source_address, p->destination_address, ADDRESS_LENGTH);
-	__builtin_memcpy(reply.destination_address, p->source_address, ADDRESS_LENGTH);
-	return look_up_receiver(skb, &reply);
+	return look_up_socket(skb, p->ip_version, p->protocol, p->destination_address,
+			      p->source_address, p->destination_port, p->source_port);
 }
 
-static __always_inline bool find_other_owner(struct __sk_buff *skb, const struct packet *p,
-					     struct guarded_owner *known)
+/* The other end of loopback. */
+static __always_inline enum find_result
+find_other_owner(struct __sk_buff *skb, const struct packet *p, struct guarded_owner *known)
 {
-	struct bpf_sock *sk = p->at_receiver ? look_up_sender(skb, p) : look_up_receiver(skb, p);
-	bool found;
+	enum find_result result;
+	struct bpf_sock *sk;
 
+	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
+		return p->at_receiver ? FOUND_KERNEL : find_raw_receiver(p, known);
+	sk = p->at_receiver ? look_up_sender(skb, p) : look_up_receiver(skb, p);
 	if (!sk)
-		return false;
-	found = adopt_receiver(sk, known);
+		return FOUND_KERNEL;
+	result = adopt_receiver(sk, known);
 	bpf_sk_release(sk);
-	return found;
+	return result;
+}
+
+static __always_inline enum find_result find_at_socket(struct __sk_buff *skb,
+						       const struct packet *p, enum flow_side side,
+						       struct guarded_owner *known)
+{
+	return side == own_side(p) ? find_own_owner(skb, known) : find_other_owner(skb, p, known);
 }
 
 static __always_inline bool is_watched(struct bpf_sock *sk)

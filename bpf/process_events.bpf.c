@@ -8,8 +8,6 @@
 #include "flow_contract.h"
 #include "meter_counters.h"
 
-char LICENSE[] SEC("license") = "GPL";
-
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1024 * 1024);

@@ -12,15 +12,17 @@
 #include "flow_contract.h"
 #include "meter_counters.h"
 
-#define OWNER_READ_ATTEMPTS 4
+#define AF_INET	  2 /* include/linux/socket.h */
+#define AF_INET6  10
+#define AF_PACKET 17
+#define SOCK_RAW  3 /* include/linux/net.h */
 
-/* How long after a packet the call that caused it may still be noted: see late_owner_of. */
-#define LATE_OWNER_GRACE_NS (100 * 1000 * 1000ULL)
+#define OWNER_READ_ATTEMPTS 4
 
 struct guarded_owner {
 	__u64 cookie; /* of the socket; in an accepted socket's storage first its listener's */
 	__u32 sequence;
-	__u32 padding;
+	__u32 netns; /* of the socket: inode number */
 	struct process_owner owner;
 };
 
@@ -32,32 +34,13 @@ struct {
 	__type(value, struct guarded_owner);
 } socket_owners __weak SEC(".maps");
 
-struct late_owner {
-	__u64 cookie;
-	__u64 since_ns;
-	struct process_owner owner;
-	__u8 replaced_user; /* the owner before this one had been seen using the socket */
-	__u8 padding[7];
-};
-
-/*
- * Owners that were not known, or other ones, when the socket's last packet was metered: the send
- * and receive hooks run after the packet has passed. Read when a flow expires, by socket cookie.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
-	__type(key, __u64);
-	__type(value, struct late_owner);
-} late_owners __weak SEC(".maps");
-
 static __always_inline bool same_process(const struct process_owner *a,
 					 const struct process_owner *b)
 {
 	const __u64 *a_comm = (const void *)a->comm, *b_comm = (const void *)b->comm;
 
 	return a->pid == b->pid && a->start_ns == b->start_ns && a->exec_id == b->exec_id &&
-	       a_comm[0] == b_comm[0] && a_comm[1] == b_comm[1];
+	       a->uid == b->uid && a_comm[0] == b_comm[0] && a_comm[1] == b_comm[1];
 }
 
 /* Copies a guarded owner; false when writers kept it changing. */
@@ -90,29 +73,6 @@ static __always_inline bool write_owner(struct guarded_owner *to, const struct p
 	before = __sync_fetch_and_add(&to->sequence, 1);
 	asm volatile("" ::"r"(before));
 	return true;
-}
-
-/*
- * The owner that the socket got around or after a flow's last packet. Another process may use the
- * socket for another flow later. So where one process took the socket over from another that had
- * used it, only flows take it that had a packet within the duration of a call before.
- */
-static __always_inline bool late_owner_of(__u64 cookie, const struct process_owner *known,
-					  __u64 last_ns, struct process_owner *owner)
-{
-	struct late_owner *late;
-
-	if (!cookie)
-		return false;
-	late = bpf_map_lookup_elem(&late_owners, &cookie);
-	if (!late)
-		return false;
-	if ((known->is_final || late->replaced_user) &&
-	    late->since_ns > last_ns + LATE_OWNER_GRACE_NS)
-		return false;
-	*owner = late->owner;
-	/* An element can be reused while it is read: then it carries another cookie. */
-	return *(volatile __u64 *)&late->cookie == cookie;
 }
 
 #endif

@@ -8,34 +8,10 @@
 
 #define PASS 1 /* 0 would drop the packet: every path returns this */
 
-char LICENSE[] SEC("license") = "GPL";
-
-/* Looks for the processes at this packet's sockets; false when one is still not known. */
-static __always_inline bool find_owners(struct __sk_buff *skb, struct flow_entry *entry,
-					const struct packet *p, __u8 direction, __u64 now)
-{
-	struct guarded_owner *own = &entry->owners[own_side(p)];
-	struct guarded_owner *other = &entry->owners[!own_side(p)];
-	bool known = find_own_owner(skb, own) || own->owner.pid;
-
-	if (p->flags & FLOW_LOOPBACK && !find_other_owner(skb, p, other))
-		known = known && other->owner.pid;
-	entry->owner_checked_ns = now;
-	return known;
-}
-
-static __always_inline bool owners_are_due(struct __sk_buff *skb, const struct flow_entry *entry,
-					   const struct packet *p, __u8 direction, __u64 now)
-{
-	enum flow_side side = own_side(p);
-
-	return owner_is_due(entry, side, p, now) ||
-	       bpf_get_socket_cookie(skb) != entry->owners[side].cookie ||
-	       (p->flags & FLOW_LOOPBACK && owner_is_due(entry, !side, p, now));
-}
-
-METER_IN(meter_packet_v4, flows_v4, struct flow_key_v4, 4)
-METER_IN(meter_packet_v6, flows_v6, struct flow_key_v6, 6)
+ATTRIBUTE(attribute_packet_v4, flows_v4, struct flow_key_v4, 4, find_at_socket)
+ATTRIBUTE(attribute_packet_v6, flows_v6, struct flow_key_v6, 6, find_at_socket)
+METER_IN(meter_packet_v4, flows_v4, struct flow_key_v4, 4, attribute_packet_v4)
+METER_IN(meter_packet_v6, flows_v6, struct flow_key_v6, 6, attribute_packet_v6)
 
 /* Tells a flow that was metered at its sender who receives it; false when there is none. */
 #define NOTE_RECEIVER(name, map, key_type)                                                         \
@@ -50,8 +26,8 @@ METER_IN(meter_packet_v6, flows_v6, struct flow_key_v6, 6)
 		entry = bpf_map_lookup_elem(&map, &key);                                           \
 		if (!entry)                                                                        \
 			return false;                                                              \
-		if (bpf_get_socket_cookie(skb) != entry->owners[DESTINATION].cookie)               \
-			find_own_owner(skb, &entry->owners[DESTINATION]);                          \
+		if (bpf_get_socket_cookie(skb) != entry->owners.ends[1].cookie)                    \
+			find_own_owner(skb, &entry->owners.ends[1]);                               \
 		return true;                                                                       \
 	}
 
@@ -77,13 +53,15 @@ static __always_inline bool read_packet(struct __sk_buff *skb, struct packet *p)
 	return true;
 }
 
-static __always_inline int meter(struct __sk_buff *skb, struct packet *p, __u8 direction)
+static __always_inline int meter_packet(struct __sk_buff *skb, struct packet *p, __u8 direction)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
 
 	if (p->first_fragment || p->later_fragment) /* a raw socket's: all others are whole here */
 		match_fragment(p, direction, now);
-	count_metered(p->segments, p->octets);
+	/* Not as on interfaces: these programs interrupt each other. */
+	count(METERED_PACKETS, p->segments);
+	count(METERED_OCTETS, p->octets);
 	if (p->ip_version == 4)
 		meter_packet_v4(skb, p, direction, now);
 	else
@@ -105,7 +83,7 @@ int socket_egress(struct __sk_buff *skb)
 		return PASS;
 	if (packet.flags & FLOW_LOOPBACK && is_kernel_reset(&packet))
 		return PASS;
-	return meter(skb, &packet, FLOW_EGRESS);
+	return meter_packet(skb, &packet, FLOW_EGRESS);
 }
 
 /*
@@ -122,12 +100,13 @@ int socket_ingress(struct __sk_buff *skb)
 		return PASS;
 	packet.at_receiver = true;
 	if (!(packet.flags & FLOW_LOOPBACK))
-		return meter(skb, &packet, FLOW_INGRESS);
+		return meter_packet(skb, &packet, FLOW_INGRESS);
 	if (packet.ip_version == 4)
 		flow_exists = note_receiver_v4(skb, &packet);
 	else
 		flow_exists = note_receiver_v6(skb, &packet);
 	if (is_kernel_reset(&packet))
-		return meter(skb, &packet, flow_exists ? FLOW_EGRESS : FLOW_INGRESS);
-	return was_metered(skb, &packet, flow_exists) ? PASS : meter(skb, &packet, FLOW_INGRESS);
+		return meter_packet(skb, &packet, flow_exists ? FLOW_EGRESS : FLOW_INGRESS);
+	return was_metered(skb, &packet, flow_exists) ? PASS
+						      : meter_packet(skb, &packet, FLOW_INGRESS);
 }

@@ -3,62 +3,11 @@
  * Keeps, per socket, which process uses it. Each program runs in the context of that process;
  * the packet programs only read what is noted here.
  */
-#include "process_owner.h"
+#include "note_owner.h"
 
 #define TCP_SYN_SENT 2 /* include/net/tcp_states.h */
+#define TCP_CLOSE    7
 #define TCP_LISTEN   10
-
-#define AF_INET	  2 /* include/linux/socket.h */
-#define AF_INET6  10
-#define AF_PACKET 17
-
-char LICENSE[] SEC("license") = "GPL";
-
-/* Which process a task belongs to: the thread group, by its leader's name. */
-static __always_inline void describe_process(struct task_struct *task, struct process_owner *owner)
-{
-	struct task_struct *leader = task->group_leader;
-
-	__builtin_memset(owner, 0, sizeof(*owner));
-	owner->method = ATTRIBUTION_SOCKET;
-	if (task->flags & PF_KTHREAD) {
-		owner->method = ATTRIBUTION_KERNEL;
-		return;
-	}
-	owner->start_ns = leader->start_boottime;
-	owner->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
-	owner->pid = task->tgid;
-	owner->uid = task->cred->euid.val;
-	owner->exec_id = task->self_exec_id;
-	*(__u64 *)&owner->comm[0] = *(__u64 *)&leader->comm[0];
-	*(__u64 *)&owner->comm[8] = *(__u64 *)&leader->comm[8];
-}
-
-/*
- * Notes the calling process as the socket's owner.
- * @used: it sends or receives; a process that did stays the owner until another one does.
- */
-static __always_inline void note_owner(struct guarded_owner *stored, __u64 cookie, bool used)
-{
-	struct late_owner late = {};
-	bool unchanged;
-
-	describe_process(bpf_get_current_task_btf(), &late.owner);
-	late.owner.is_final = used;
-	unchanged = same_process(&stored->owner, &late.owner) &&
-		    stored->owner.method == late.owner.method;
-	if (unchanged && stored->cookie == cookie && stored->owner.is_final >= used)
-		return;
-
-	late.replaced_user = stored->owner.is_final;
-	write_owner(stored, &late.owner, cookie);
-	if (unchanged || !used)
-		return; /* the packets so far were given the right name */
-	late.cookie = cookie;
-	late.since_ns = bpf_ktime_get_boot_ns();
-	if (bpf_map_update_elem(&late_owners, &cookie, &late, BPF_ANY))
-		count(OWNERS_NOT_STORED, 1);
-}
 
 /* The hooks see every family; Unix and netlink sockets send no packets. */
 static __always_inline bool sends_packets(struct sock *sk)
@@ -68,24 +17,60 @@ static __always_inline bool sends_packets(struct sock *sk)
 	return family == AF_INET || family == AF_INET6 || family == AF_PACKET;
 }
 
-/* For programs that have the socket as a BTF pointer. */
-static __always_inline void note_socket(struct sock *sk, bool used)
+/*
+ * The kernel's own sockets: NFS, tunnels, the answers to pings. A process can run through their
+ * code without being their user. The subflows of MPTCP are made by the kernel, but for a process.
+ */
+static __always_inline bool is_kernels_own(struct sock *sk)
 {
+	struct tcp_sock *tcp;
+
+	if (!BPF_CORE_READ_BITFIELD(sk, sk_kern_sock))
+		return false;
+	tcp = sk->sk_protocol == IPPROTO_TCP ? bpf_skc_to_tcp_sock(sk) : NULL;
+	return !tcp || !tcp->is_mptcp;
+}
+
+static __always_inline struct guarded_owner *stored_owner(void *sk)
+{
+	struct guarded_owner *stored =
+		bpf_sk_storage_get(&socket_owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!stored)
+		count(OWNERS_NOT_STORED, 1);
+	return stored;
+}
+
+/* Reading the cookie is cheaper than the helper, which makes one where there is none. */
+static __always_inline __u64 cookie_of(struct sock *sk)
+{
+	__u64 cookie = sk->__sk_common.skc_cookie.counter;
+
+	return cookie ?: bpf_get_socket_cookie(sk);
+}
+
+/* For programs that have the socket as a BTF pointer. */
+static __always_inline void note_socket(struct sock *sk, __u8 flags)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct guarded_owner *stored;
 	__u64 cookie;
 
-	if (!sk || !sends_packets(sk))
+	/* A kernel thread works for a process (NBD, say), whose socket it stays. */
+	if (!sk || !sends_packets(sk) || task->flags & PF_KTHREAD)
 		return;
-	stored = bpf_sk_storage_get(&socket_owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!stored) {
-		count(OWNERS_NOT_STORED, 1);
+	if (is_kernels_own(sk))
 		return;
-	}
-	/* Reading the cookie is cheaper than the helper, which makes one where there is none. */
-	cookie = sk->__sk_common.skc_cookie.counter;
-	if (!cookie)
-		cookie = bpf_get_socket_cookie(sk);
-	note_owner(stored, cookie, used);
+	stored = stored_owner(sk);
+	if (!stored)
+		return;
+	cookie = cookie_of(sk);
+	if (is_noted(stored, task, cookie, flags))
+		return;
+	stored->netns = sk->__sk_common.skc_net.net->ns.inum;
+	note_process(stored, task, cookie, flags);
+	if (sk->sk_type == SOCK_RAW)
+		note_raw_receiver(stored, sk->__sk_common.skc_family, sk->sk_protocol);
 }
 
 /*
@@ -96,14 +81,73 @@ static __always_inline void note_socket(struct sock *sk, bool used)
 SEC("cgroup/sock_create")
 int socket_created(struct bpf_sock *sk)
 {
-	struct guarded_owner *stored;
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct guarded_owner *stored = stored_owner(sk);
+	__u64 cookie;
 
-	stored = bpf_sk_storage_get(&socket_owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (stored)
-		note_owner(stored, bpf_get_socket_cookie(sk), false);
-	else
-		count(OWNERS_NOT_STORED, 1);
+	if (!stored)
+		return 1;
+	cookie = bpf_get_socket_cookie(sk);
+	stored->netns = task->nsproxy->net_ns->ns.inum;
+	note_process(stored, task, cookie, 0);
+	if (sk->type == SOCK_RAW)
+		note_raw_receiver(stored, sk->family, sk->protocol);
 	return 1;
+}
+
+/* A raw socket's end: its protocol has no receiver any more. Must return 1. Kernel 5.9. */
+SEC("cgroup/sock_release")
+int socket_released(struct bpf_sock *sk)
+{
+	struct guarded_owner *stored;
+	struct raw_receiver *receiver;
+	struct raw_key key = {};
+
+	if (sk->type != SOCK_RAW)
+		return 1;
+	stored = bpf_sk_storage_get(&socket_owners, sk, NULL, 0);
+	if (!stored)
+		return 1;
+	key.netns = stored->netns;
+	key.ip_version = sk->family == AF_INET ? 4 : 6;
+	key.protocol = sk->protocol;
+	receiver = bpf_map_lookup_elem(&raw_receivers, &key);
+	if (receiver && receiver->cookie == stored->cookie)
+		bpf_map_delete_elem(&raw_receivers, &key);
+	return 1;
+}
+
+/* Late packets of the connection find its owner by the addresses, for a while. */
+static __always_inline void note_closed(struct sock *sk)
+{
+	struct sock_common *common = &sk->__sk_common;
+	struct closed_connection closed = {};
+	struct connection_key key = {};
+	struct guarded_owner *stored;
+	__u32 *local = (void *)key.local_address, *remote = (void *)key.remote_address;
+
+	stored = bpf_sk_storage_get(&socket_owners, sk, NULL, 0);
+	if (!stored || !read_owner(stored, &closed.owner))
+		return;
+	key.netns = common->skc_net.net->ns.inum;
+	key.local_port = bpf_htons(common->skc_num);
+	key.remote_port = common->skc_dport;
+	if (common->skc_family == AF_INET ||
+	    (!common->skc_v6_daddr.in6_u.u6_addr32[0] &&
+	     common->skc_v6_daddr.in6_u.u6_addr32[2] == bpf_htonl(0xffff))) {
+		local[0] = common->skc_rcv_saddr;
+		remote[0] = common->skc_daddr;
+	} else {
+		for (int i = 0; i < 4; i++) {
+			local[i] = common->skc_v6_rcv_saddr.in6_u.u6_addr32[i];
+			remote[i] = common->skc_v6_daddr.in6_u.u6_addr32[i];
+		}
+	}
+	closed.owner.method = ATTRIBUTION_REVERSE_FLOW;
+	closed.owner.flags = 0;
+	closed.closed_ns = bpf_ktime_get_boot_ns();
+	closed.cookie = cookie_of(sk);
+	bpf_map_update_elem(&closed_connections, &key, &closed, BPF_ANY);
 }
 
 /*
@@ -113,8 +157,12 @@ int socket_created(struct bpf_sock *sk)
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(socket_state_changed, struct sock *sk, int old_state, int new_state)
 {
-	if (new_state == TCP_SYN_SENT || new_state == TCP_LISTEN)
-		note_socket(sk, new_state == TCP_SYN_SENT);
+	if (new_state == TCP_SYN_SENT)
+		note_socket(sk, OWNER_USED);
+	else if (new_state == TCP_LISTEN)
+		note_socket(sk, 0);
+	else if (new_state == TCP_CLOSE && old_state != TCP_LISTEN)
+		note_closed(sk);
 	return 0;
 }
 
@@ -127,7 +175,7 @@ SEC("tp_btf/sock_send_length")
 int BPF_PROG(socket_sent, struct sock *sk, int result, int flags)
 {
 	if (result >= 0)
-		note_socket(sk, true);
+		note_socket(sk, OWNER_USED);
 	return 0;
 }
 
@@ -136,8 +184,124 @@ SEC("tp_btf/sock_recv_length")
 int BPF_PROG(socket_received, struct sock *sk, int result, int flags)
 {
 	if (result >= 0)
-		note_socket(sk, true);
+		note_socket(sk, OWNER_USED);
 	return 0;
+}
+
+/*
+ * TCP data that leaves a socket by splice or by mapping (TCP_ZEROCOPY_RECEIVE), which the hook
+ * above does not see. In process context where the socket is locked by its user; kernel users of
+ * a socket (kTLS, sockmap) come here from softirq, with any task as current. Kernel 4.15.
+ */
+SEC("tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(socket_drained, struct sock *sk)
+{
+	if (sk->sk_lock.owned)
+		note_socket(sk, OWNER_USED);
+	return 0;
+}
+
+/*
+ * Before kernel 6.3, in place of the two tracepoints: before the call, on the way through the
+ * security hooks. Not where the kernel is locked down against tracing (lockdown).
+ */
+SEC("fentry/security_socket_sendmsg")
+int BPF_PROG(socket_sends, struct socket *socket, void *message, int size)
+{
+	note_socket(socket->sk, OWNER_USED);
+	return 0;
+}
+
+SEC("fentry/security_socket_recvmsg")
+int BPF_PROG(socket_receives, struct socket *socket, void *message, int size, int flags)
+{
+	note_socket(socket->sk, OWNER_USED);
+	return 0;
+}
+
+/* The process at this end of a datagram, on a socket that is not connected to its peer. */
+static __always_inline void note_datagram(struct bpf_sock_addr *ctx, struct peer_key *peer)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct process_owner *known, owner;
+	struct bpf_sock *sk = ctx->sk;
+	struct guarded_owner *stored;
+
+	if (!sk || task->flags & PF_KTHREAD)
+		return;
+	stored = stored_owner(sk);
+	if (!stored)
+		return;
+	peer->cookie = bpf_get_socket_cookie(ctx);
+	peer->port = ctx->user_port;
+	if (!is_noted(stored, task, peer->cookie, OWNER_USED | OWNER_BY_PEER))
+		note_process(stored, task, peer->cookie, OWNER_USED | OWNER_BY_PEER);
+	if (!(stored->owner.flags & OWNER_SHARED))
+		return;
+	if (!read_owner(stored, &owner))
+		return;
+	known = bpf_map_lookup_elem(&peer_owners, peer);
+	if (known && same_process(known, &owner))
+		return;
+	if (bpf_map_update_elem(&peer_owners, peer, &owner, BPF_ANY))
+		count(OWNERS_NOT_STORED, 1);
+}
+
+static __always_inline void note_datagram_v4(struct bpf_sock_addr *ctx)
+{
+	struct peer_key peer = {};
+
+	*(__u32 *)peer.address = ctx->user_ip4;
+	note_datagram(ctx, &peer);
+}
+
+static __always_inline void note_datagram_v6(struct bpf_sock_addr *ctx)
+{
+	struct peer_key peer = {};
+	__u32 *address = (void *)peer.address;
+
+	address[0] = ctx->user_ip6[0];
+	address[1] = ctx->user_ip6[1];
+	address[2] = ctx->user_ip6[2];
+	address[3] = ctx->user_ip6[3];
+	if (!address[0] && !address[1] && address[2] == bpf_htonl(0xffff)) {
+		address[0] = address[3];
+		address[2] = address[3] = 0;
+	}
+	note_datagram(ctx, &peer);
+}
+
+/*
+ * UDP to an address that the call gives, before the datagram leaves; and UDP received with its
+ * sender's address asked for. They must return 1: 0 would refuse the call. Kernel 4.18, recvmsg
+ * 5.2.
+ */
+SEC("cgroup/sendmsg4")
+int datagram_sent_v4(struct bpf_sock_addr *ctx)
+{
+	note_datagram_v4(ctx);
+	return 1;
+}
+
+SEC("cgroup/sendmsg6")
+int datagram_sent_v6(struct bpf_sock_addr *ctx)
+{
+	note_datagram_v6(ctx);
+	return 1;
+}
+
+SEC("cgroup/recvmsg4")
+int datagram_received_v4(struct bpf_sock_addr *ctx)
+{
+	note_datagram_v4(ctx);
+	return 1;
+}
+
+SEC("cgroup/recvmsg6")
+int datagram_received_v6(struct bpf_sock_addr *ctx)
+{
+	note_datagram_v6(ctx);
+	return 1;
 }
 
 /*
@@ -154,7 +318,6 @@ int snapshot_sockets(struct bpf_iter__task_file *ctx)
 	struct process_owner owner;
 	struct socket *socket;
 	struct sock *sk;
-	__u64 cookie;
 
 	if (!task || !file || task->pid != task->tgid)
 		return 0;
@@ -164,16 +327,14 @@ int snapshot_sockets(struct bpf_iter__task_file *ctx)
 	sk = socket->sk;
 	if (!sk || !sends_packets(sk))
 		return 0;
-	stored = bpf_sk_storage_get(&socket_owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!stored) {
-		count(OWNERS_NOT_STORED, 1);
-		return 0;
-	}
-	if (stored->owner.method != ATTRIBUTION_UNKNOWN)
+	stored = stored_owner(sk);
+	if (!stored || stored->owner.method != ATTRIBUTION_UNKNOWN)
 		return 0;
 	describe_process(task, &owner);
 	owner.method = ATTRIBUTION_SNAPSHOT;
-	cookie = bpf_get_socket_cookie(sk);
-	write_owner(stored, &owner, cookie);
+	stored->netns = sk->__sk_common.skc_net.net->ns.inum;
+	write_owner(stored, &owner, bpf_get_socket_cookie(sk));
+	if (sk->sk_type == SOCK_RAW)
+		note_raw_receiver(stored, sk->__sk_common.skc_family, sk->sk_protocol);
 	return 0;
 }

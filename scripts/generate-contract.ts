@@ -19,6 +19,7 @@ const ENUMS = [
   'contract',
   'flow_direction',
   'attribution_method',
+  'owner_flag',
   'unknown_reason',
   'flow_end_reason',
   'flow_flag',

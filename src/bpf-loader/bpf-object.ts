@@ -1,5 +1,5 @@
 // The compiled BPF programs, loaded: open, check the contract, load, look up programs and maps.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { getSystemErrorName } from 'node:util';
 import { METER_SETTINGS } from '../flow/flow-contract.gen.js';
@@ -16,9 +16,16 @@ import {
 } from './native/libbpf.js';
 import { openArgument } from './native/libbpf-arguments.js';
 import { lastErrno } from './native/memory.js';
+import {
+  canCast,
+  KERNEL_BTF,
+  programsToLeaveOut,
+  readKernelNames,
+  TRACING_PROGRAMS,
+  type KernelNames,
+} from './program-choice.js';
 
 const OBJECT_PATH = fileURLToPath(new URL('../../bpf/procflow.bpf.o', import.meta.url));
-const KERNEL_BTF = '/sys/kernel/btf/vmlinux';
 const VERIFIER_LOG_OCTETS = 1 << 20;
 const KEPT_LIBBPF_LINES = 200;
 const LIBBPF_MINIMUM = 1;
@@ -34,6 +41,8 @@ export interface LoadOptions {
   readonly netns?: number;
   /** The cgroup whose sockets are metered, by the kernel's number; 0n: all. */
   readonly watchedCgroup?: bigint;
+  /** Names that the kernel's BTF has; for tests of what other kernels lack. */
+  readonly kernel?: KernelNames;
 }
 
 export type CaptureMode = 'interface' | 'sockets';
@@ -44,23 +53,14 @@ const CAPTURE_PROGRAMS: Readonly<Record<CaptureMode, readonly string[]>> = {
   sockets: ['socket_ingress', 'socket_egress'],
 };
 
-function meterSettings(options: LoadOptions, kernel: ReadonlySet<string>): Buffer {
+function meterSettings(options: LoadOptions, kernel: KernelNames): Buffer {
   const { fields, size } = METER_SETTINGS;
   const settings = Buffer.alloc(size);
   settings.writeBigUInt64LE(options.watchedCgroup ?? 0n, fields.watched_cgroup.offset);
   settings.writeUInt32LE(options.netns ?? 0, fields.netns.offset);
-  settings.writeUInt8(kernel.has(CAST) ? 1 : 0, fields.can_cast.offset);
+  settings.writeUInt8(canCast(kernel) ? 1 : 0, fields.can_cast.offset);
   return settings;
 }
-
-/** Programs that can do without, and the name in the kernel's BTF that they need. */
-const OPTIONAL_PROGRAMS: Readonly<Record<string, string>> = {
-  socket_sent: 'btf_trace_sock_send_length',
-  socket_received: 'btf_trace_sock_recv_length',
-};
-
-/** Gives a packet program the kernel's own view of its packet. */
-const CAST = 'bpf_cast_to_kern_ctx';
 
 export function openLibbpf(): Libbpf {
   const path = process.env.PROCFLOW_LIBBPF ?? 'libbpf.so.1';
@@ -76,18 +76,12 @@ export function openLibbpf(): Libbpf {
   }
 }
 
-/** Whether the running kernel's BTF has this name; a search over its string table. */
-function kernelBtfHas(names: readonly string[]): Set<string> {
-  const btf = readFileSync(KERNEL_BTF);
-  return new Set(names.filter((name) => btf.includes(`\0${name}\0`)));
-}
-
 /** What attaching needs of an object: all that is public, so that benchmarks can bring their own. */
 export type LoadedPrograms = Pick<BpfObject, keyof BpfObject>;
 
 export class BpfObject {
   readonly libbpf: Libbpf;
-  /** Optional programs that this kernel cannot run. */
+  /** Optional programs that were not loaded: this kernel cannot run them, or need not. */
   readonly unavailable: ReadonlySet<string>;
   readonly #object: ObjectPointer;
   readonly #log: Buffer;
@@ -112,12 +106,6 @@ export class BpfObject {
    * @throws BpfError
    */
   static load(options: LoadOptions): BpfObject {
-    const libbpf = openLibbpf();
-    const lines: string[] = [];
-    libbpf.onPrint((line) => {
-      lines.push(line);
-      if (lines.length > KEPT_LIBBPF_LINES) lines.shift();
-    });
     if (!existsSync(OBJECT_PATH)) {
       throw new BpfError('ENOENT', `open ${OBJECT_PATH}`, 'build it: make build');
     }
@@ -128,6 +116,33 @@ export class BpfObject {
         'procflow needs a kernel built with CONFIG_DEBUG_INFO_BTF',
       );
     }
+    const kernel = options.kernel ?? readKernelNames();
+    const leftOut = programsToLeaveOut(kernel);
+    const settings = meterSettings(options, kernel);
+    if (TRACING_PROGRAMS.every((name) => leftOut.has(name))) {
+      return BpfObject.#loadWithout(leftOut, options, settings);
+    }
+    try {
+      return BpfObject.#loadWithout(leftOut, options, settings);
+    } catch (error) {
+      if (!(error instanceof BpfError)) throw error;
+      // One program that is refused fails all. If it was another one, the second try fails too.
+      const without = new Set([...leftOut, ...TRACING_PROGRAMS]);
+      return BpfObject.#loadWithout(without, options, settings);
+    }
+  }
+
+  static #loadWithout(
+    unavailable: ReadonlySet<string>,
+    options: LoadOptions,
+    settings: Buffer,
+  ): BpfObject {
+    const libbpf = openLibbpf();
+    const lines: string[] = [];
+    libbpf.onPrint((line) => {
+      lines.push(line);
+      if (lines.length > KEPT_LIBBPF_LINES) lines.shift();
+    });
     const log = Buffer.alloc(VERIFIER_LOG_OCTETS);
     const object = libbpf.openFile(OBJECT_PATH, openArgument(log));
     if (object === null) {
@@ -135,12 +150,6 @@ export class BpfObject {
     }
     try {
       checkContract(libbpf.btfBytes(object), OBJECT_PATH);
-      const known = kernelBtfHas([...Object.values(OPTIONAL_PROGRAMS), CAST]);
-      const unavailable = new Set(
-        Object.entries(OPTIONAL_PROGRAMS)
-          .filter(([, needs]) => !known.has(needs))
-          .map(([program]) => program),
-      );
       const loaded = new BpfObject(libbpf, object, unavailable, log, lines);
       const others = CAPTURE_PROGRAMS[options.capture === 'sockets' ? 'interface' : 'sockets'];
       for (const name of [...unavailable, ...others]) {
@@ -149,7 +158,6 @@ export class BpfObject {
       for (const [name, entries] of Object.entries(options.maxEntries)) {
         libbpf.setMaxEntries(loaded.map(name), entries);
       }
-      const settings = meterSettings(options, known);
       libbpf.setInitialValue(loaded.map(SETTINGS_SECTION), settings, settings.length);
       const result = libbpf.load(object);
       if (result < 0) throw bpfError(-result, 'load the BPF programs', lines, log);

@@ -106,16 +106,7 @@ function programs(): KernelFeature[] {
         detail: mode === 'tcx' ? 'attached to lo and detached' : 'not in this kernel (6.6)',
         consequence: 'clsact filters are used; after a crash they stay until the next start',
       },
-      {
-        name: 'send and receive tracepoints',
-        found: object.unavailable.size === 0,
-        required: false,
-        detail:
-          object.unavailable.size === 0
-            ? 'sock_send_length, sock_recv_length'
-            : 'not in this kernel (6.3)',
-        consequence: 'a socket shared by processes stays with its creator; no AF_PACKET senders',
-      },
+      sendAndReceiveHooks(object.unavailable),
     ];
   } finally {
     object.close();
@@ -136,6 +127,22 @@ function socketCapture(): KernelFeature {
   } catch (error) {
     return { ...feature, found: false, detail: messageOf(error) };
   }
+}
+
+function sendAndReceiveHooks(unavailable: ReadonlySet<string>): KernelFeature {
+  const feature = {
+    name: 'hooks at send and receive',
+    required: false,
+    consequence: 'a socket shared by processes stays with its creator; no AF_PACKET senders',
+  };
+  if (!unavailable.has('socket_sent')) {
+    return { ...feature, found: true, detail: 'tracepoints sock_send_length, sock_recv_length' };
+  }
+  if (!unavailable.has('socket_sends')) {
+    return { ...feature, found: true, detail: 'fentry on security_socket_sendmsg, recvmsg' };
+  }
+  const detail = 'no tracepoints (6.3), and fentry is not there or not allowed';
+  return { ...feature, found: false, detail };
 }
 
 function cgroup(): KernelFeature {

@@ -21,6 +21,16 @@ export function findCgroup2Mount(mountinfo: string): string | undefined {
   return undefined;
 }
 
+/** Where sockets are created and closed, and datagrams sent to and received from any peer. */
+const CGROUP_PROGRAMS = [
+  'socket_created',
+  'socket_released',
+  'datagram_sent_v4',
+  'datagram_sent_v6',
+  'datagram_received_v4',
+  'datagram_received_v6',
+] as const;
+
 /** @throws BpfError */
 export function openCgroup(directory: string): number {
   try {
@@ -31,36 +41,66 @@ export function openCgroup(directory: string): number {
   }
 }
 
-function attachToCgroup(object: LoadedPrograms, cgroup: string): LinkPointer {
+/** All or, when one is refused, none. */
+function attachToCgroup(object: LoadedPrograms, cgroup: string): LinkPointer[] {
   const fd = openCgroup(cgroup);
+  const links: LinkPointer[] = [];
   try {
-    return object.link(
-      object.libbpf.attachCgroup(object.program('socket_created'), fd),
-      `attach socket_created to cgroup ${cgroup}`,
-    );
+    for (const name of CGROUP_PROGRAMS) {
+      const link = object.libbpf.attachCgroup(object.program(name), fd);
+      links.push(object.link(link, `attach ${name} to cgroup ${cgroup}`));
+    }
+    return links;
+  } catch (error) {
+    for (const link of links) object.libbpf.destroyLink(link);
+    throw error;
   } finally {
     closeSync(fd);
   }
 }
 
 /** Nobody asked for this cgroup, so that metering does not fail with it. */
-function attachToRoot(
-  object: LoadedPrograms,
-  onNotice: (line: string) => void,
-): LinkPointer | undefined {
+function attachToRoot(object: LoadedPrograms, onNotice: (line: string) => void): LinkPointer[] {
   const consequence = 'a socket has an owner only from its first use on';
   const directory = findCgroup2Mount(readFileSync('/proc/self/mountinfo', 'utf8'));
   if (directory === undefined) {
     onNotice(`cgroup v2 is not mounted; ${consequence}`);
-    return undefined;
+    return [];
   }
   try {
     return attachToCgroup(object, directory);
   } catch (error) {
     if (!(error instanceof BpfError)) throw error;
     onNotice(`${error.message}; ${consequence}`);
-    return undefined;
+    return [];
   }
+}
+
+/** By what a process is seen using a socket: of the programs, the first that was loaded. */
+const CALLS = [
+  { programs: ['socket_state_changed'], without: 'connecting is not seen' },
+  {
+    programs: ['socket_sent', 'socket_sends'],
+    without: 'sending is not seen: sockets shared by processes stay with their creator',
+  },
+  {
+    programs: ['socket_received', 'socket_receives'],
+    without: 'receiving is not seen: sockets shared by processes stay with their creator',
+  },
+  { programs: ['socket_drained'], without: 'receiving by splice is not seen' },
+] as const;
+
+function attachCalls(object: LoadedPrograms, onNotice: (line: string) => void): LinkPointer[] {
+  const links: LinkPointer[] = [];
+  for (const { programs, without } of CALLS) {
+    const name = programs.find((program) => !object.unavailable.has(program));
+    if (name === undefined) {
+      onNotice(`this kernel has no hook for ${programs.join(', ')}; ${without}`);
+      continue;
+    }
+    links.push(object.link(object.libbpf.attach(object.program(name)), `attach ${name}`));
+  }
+  return links;
 }
 
 /** Reads once. EAGAIN is no end: see readOrRetry in flow-cache.ts. */
@@ -112,18 +152,10 @@ export function attachSocketHooks(
     }
   };
   try {
-    for (const name of ['socket_state_changed', 'socket_sent', 'socket_received']) {
-      if (object.unavailable.has(name)) {
-        onNotice(
-          `${name}: not in this kernel; sockets shared by processes stay with their creator`,
-        );
-        continue;
-      }
-      links.push(object.link(object.libbpf.attach(object.program(name)), `attach ${name}`));
-    }
-    const link =
-      cgroup === undefined ? attachToRoot(object, onNotice) : attachToCgroup(object, cgroup);
-    if (link !== undefined) links.push(link);
+    links.push(...attachCalls(object, onNotice));
+    links.push(
+      ...(cgroup === undefined ? attachToRoot(object, onNotice) : attachToCgroup(object, cgroup)),
+    );
     snapshotSockets(object);
     return { close };
   } catch (error) {

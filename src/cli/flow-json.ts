@@ -7,6 +7,7 @@ import {
   FLOW_END_REASON,
   FLOW_FLAG,
   FLOW_RECORD,
+  OWNER_FLAG,
   PROCESS_OWNER,
   UNKNOWN_REASON,
 } from '../flow/flow-contract.gen.js';
@@ -96,7 +97,7 @@ function ownerObject(
     execCount: record.execId(side),
     // An id that may need all its 64 bits, which a JSON number does not carry everywhere.
     cgroupId: record.cgroupId(side).toString(),
-    isFinal: bytes.readUInt8(at + P.is_final.offset) !== 0,
+    isShared: (bytes.readUInt8(at + P.flags.offset) & OWNER_FLAG.OWNER_SHARED) !== 0,
     ...identityObject(directory.identity(record, side)),
   };
 }

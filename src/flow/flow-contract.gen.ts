@@ -46,7 +46,7 @@ export const PROCESS_OWNER = {
     uid: { offset: 20, size: 4 },
     exec_id: { offset: 24, size: 4 },
     method: { offset: 28, size: 1 },
-    is_final: { offset: 29, size: 1 },
+    flags: { offset: 29, size: 1 },
     reason: { offset: 30, size: 1 },
     padding: { offset: 31, size: 1 },
     comm: { offset: 32, size: 16 },
@@ -119,6 +119,12 @@ export const ATTRIBUTION_METHOD = {
   ATTRIBUTION_ICMP_ERROR: 6,
   ATTRIBUTION_KERNEL: 7,
   ATTRIBUTION_FORWARDED: 8,
+} as const;
+
+export const OWNER_FLAG = {
+  OWNER_USED: 1,
+  OWNER_BY_PEER: 2,
+  OWNER_SHARED: 4,
 } as const;
 
 export const UNKNOWN_REASON = {

@@ -90,7 +90,7 @@ t.test('an object has everything that the record has', async (t) => {
       startMilliseconds: 1_001_000,
       execCount: 0,
       cgroupId: '9223372036854775809',
-      isFinal: false,
+      isShared: false,
     },
     destinationProcess: null,
   });

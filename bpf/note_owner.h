@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* Notes the calling process as a socket's owner. Everything here runs in its context. */
+#ifndef PROCFLOW_NOTE_OWNER_H
+#define PROCFLOW_NOTE_OWNER_H
+
+#include "ip_headers.h"
+#include "late_owner.h"
+
+/* Which process a task belongs to: the thread group, by its leader's name. */
+static __always_inline void describe_process(struct task_struct *task, struct process_owner *owner)
+{
+	struct task_struct *leader = task->group_leader;
+
+	__builtin_memset(owner, 0, sizeof(*owner));
+	owner->method = ATTRIBUTION_SOCKET;
+	owner->start_ns = leader->start_boottime;
+	owner->cgroup_id = task->cgroups->dfl_cgrp->kn->id;
+	owner->pid = task->tgid;
+	owner->uid = task->cred->euid.val;
+	owner->exec_id = task->self_exec_id;
+	*(__u64 *)&owner->comm[0] = *(__u64 *)&leader->comm[0];
+	*(__u64 *)&owner->comm[8] = *(__u64 *)&leader->comm[8];
+}
+
+/* Whether all is noted already: what every call but a few of a socket's life finds. */
+static __always_inline bool is_noted(const struct guarded_owner *stored, struct task_struct *task,
+				     __u64 cookie, __u8 flags)
+{
+	const struct process_owner *owner = &stored->owner;
+	struct task_struct *leader = task->group_leader;
+
+	return owner->pid == task->tgid && (owner->flags & flags) == flags &&
+	       stored->cookie == cookie && owner->method == ATTRIBUTION_SOCKET &&
+	       owner->start_ns == leader->start_boottime && owner->exec_id == task->self_exec_id &&
+	       *(__u64 *)&owner->comm[0] == *(__u64 *)&leader->comm[0] &&
+	       *(__u64 *)&owner->comm[8] == *(__u64 *)&leader->comm[8] &&
+	       owner->uid == task->cred->euid.val;
+}
+
+/* @flags: of enum owner_flag, what is known of this use. */
+static __always_inline void note_process(struct guarded_owner *stored, struct task_struct *task,
+					 __u64 cookie, __u8 flags)
+{
+	struct late_owner late = {};
+	bool unchanged;
+
+	describe_process(task, &late.owner);
+	unchanged = same_process(&stored->owner, &late.owner) &&
+		    stored->owner.method == late.owner.method;
+	late.owner.flags = flags | (stored->owner.flags & OWNER_SHARED);
+	if (unchanged)
+		late.owner.flags |= stored->owner.flags;
+	else if (stored->owner.pid)
+		late.owner.flags |= OWNER_SHARED;
+	late.replaced_user = stored->owner.flags & OWNER_USED;
+	write_owner(stored, &late.owner, cookie);
+	if (unchanged || !(flags & OWNER_USED))
+		return; /* the packets so far were given the right name */
+	late.cookie = cookie;
+	late.since_ns = bpf_ktime_get_boot_ns();
+	if (bpf_map_update_elem(&late_owners, &cookie, &late, BPF_ANY))
+		count(OWNERS_NOT_STORED, 1);
+}
+
+static __always_inline bool is_looked_up_by_port(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP ||
+	       protocol == IPPROTO_ICMPV6;
+}
+
+/* A raw socket receives every packet of its protocol. */
+static __always_inline void note_raw_receiver(struct guarded_owner *stored, __u16 family,
+					      __u8 protocol)
+{
+	struct raw_receiver receiver = {.cookie = stored->cookie};
+	struct raw_key key = {
+		.netns = stored->netns,
+		.ip_version = family == AF_INET ? 4 : 6,
+		.protocol = protocol,
+	};
+
+	if (family == AF_PACKET || protocol == IPPROTO_RAW || is_looked_up_by_port(protocol) ||
+	    !read_owner(stored, &receiver.owner))
+		return;
+	if (bpf_map_update_elem(&raw_receivers, &key, &receiver, BPF_ANY))
+		count(OWNERS_NOT_STORED, 1);
+}
+
+#endif
