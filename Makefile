@@ -90,9 +90,9 @@ test: install ## build, check, run all tests; the last line counts them. TESTS=f
 	@$(MAKE) -s check
 	@node build/scripts/run-tests.js $(TESTS)
 
-attribution: install ## which process each packet has, case by case against ground truth; CASES=regex
+attribution: install ## which process each packet has, case by case against ground truth: CASES=regex, CAPTURE=sockets
 	@$(MAKE) -s build
-	@$(SUDO) node build/test/attribution/print-table.js $(if $(CASES),'$(CASES)')
+	@$(SUDO) node build/test/attribution/print-table.js '$(CASES)' $(CAPTURE)
 
 attribution-figures: install ## measure and write docs/attribution-figures.md: PARTS="rate polling cost"
 	@$(MAKE) -s build

@@ -106,12 +106,19 @@ export interface Case {
   readonly families?: readonly Family[];
   /** Begins before procflow does; it must wait for scene.metering(). */
   readonly isEarly?: boolean;
+  /**
+   * Where procflow meters at sockets: its packets are not seen, because they have no socket of a
+   * process; or some are not counted as they were on the wire. Default: as at interfaces.
+   */
+  readonly atSockets?: 'not seen' | 'not counted';
   /** Waits most of its time: it plays beside the others. */
   readonly isSlow?: boolean;
   /** Why this kernel cannot run it. */
   readonly missing?: () => SkipReason | undefined;
   /** What procflow still lacks for it: then it may fail. */
   readonly pending?: string;
+  /** The same, where it meters at sockets. */
+  readonly pendingAtSockets?: string;
   /** Makes the traffic, waits for its end, and says who it was. */
   readonly run: (scene: Scene) => Promise<readonly Truth[]>;
 }

@@ -34,7 +34,11 @@ function verdict(
   theCase = CASE,
 ): string {
   const performance = { number: 1, case: theCase, family: 'ipv4', truths } as const;
-  const { rows } = judge([performance], { exports: [{ meter: 'live', flows }], wire: WIRE });
+  const { rows } = judge(
+    [performance],
+    { exports: [{ meter: 'live', flows }], wire: WIRE },
+    'interface',
+  );
   const [row] = rows;
   return `${row?.verdict}: ${row?.reasons.join('; ')}`;
 }
@@ -100,7 +104,11 @@ t.test('a pending case is told from one that fails', async (t) => {
 
 t.test('a record that no case claims is not lost', async (t) => {
   const stray = { ...FLOW, source: '192.0.2.1', destination: '192.0.2.2' };
-  const { rows, totals } = judge([], { exports: [{ meter: 'v9', flows: [stray] }], wire: WIRE });
+  const { rows, totals } = judge(
+    [],
+    { exports: [{ meter: 'v9', flows: [stray] }], wire: WIRE },
+    'interface',
+  );
   t.equal(rows.at(-1)?.verdict, 'FAIL');
   t.match(rows.at(-1)?.reasons, [/192.0.2.1:4000 -> 192.0.2.2:53 is "client".* which 0 truths/]);
   t.match(totals, [{ meter: 'v9', attributed: 0, wrong: 2 }]);

@@ -37,11 +37,16 @@ export interface Meter {
   readonly program: Program;
 }
 
+/** Where procflow meters: at the interfaces of the metered host, or at the sockets of a cgroup. */
+export const CAPTURES = ['interface', 'sockets'] as const;
+export type Capture = (typeof CAPTURES)[number];
+
 export interface MeterOptions {
+  readonly capture: Capture;
   readonly namespace: Namespace;
+  /** Interfaces of that namespace. */
+  readonly interfaces: readonly string[];
   readonly cgroup: string;
-  /** How to capture: the options of procflow that say what is metered. */
-  readonly capture: readonly string[];
   /** Addresses of the metered host, for formats that do not tell which end is there. */
   readonly isHere: (address: string) => boolean;
 }
@@ -106,11 +111,18 @@ function readJsonFlow(line: string): ExportedFlow {
   };
 }
 
+/** The options of procflow that say what is metered, but for the cgroup. */
+function captureOptions(options: MeterOptions, ...attach: readonly string[]): readonly string[] {
+  if (options.capture === 'sockets') return ['--capture', 'sockets'];
+  const names = options.interfaces.flatMap((name) => ['-i', name]);
+  return [...names, '--netns', options.namespace.name, ...attach];
+}
+
 /** Short timeouts: flows leave the cache while their processes still talk. */
 async function startLive(t: Teardown, options: MeterOptions): Promise<Meter> {
-  const where = ['--netns', options.namespace.name, '--cgroup', options.cgroup];
+  const where = [...captureOptions(options), '--cgroup', options.cgroup];
   const timeouts = ['--idle-timeout', '1', '--active-timeout', '2'];
-  const command = ['live', '--json', ...options.capture, ...where, ...timeouts];
+  const command = ['live', '--json', ...where, ...timeouts];
   const program = startProcflow(t, command);
   await program.line('err', /^procflow: metering/);
   const stop = async (): Promise<readonly ExportedFlow[]> => {
@@ -125,11 +137,11 @@ async function startLive(t: Teardown, options: MeterOptions): Promise<Meter> {
 async function startV9(t: Teardown, options: MeterOptions): Promise<Meter> {
   const collector = await startNfcapd(t);
   const exporter = await startExport(t, {
-    ...options,
+    cgroup: options.cgroup,
     interfaces: [],
     version: 9,
     port: collector.port,
-    options: [...options.capture, '--attach', 'clsact'],
+    options: captureOptions(options, '--attach', 'clsact'),
   });
   const stop = async (): Promise<readonly ExportedFlow[]> => {
     await exporter.stop();
@@ -156,11 +168,11 @@ async function startIpfix(t: Teardown, options: MeterOptions): Promise<Meter> {
   const collector = await startNfcapd(t);
   const capture = await startExportCapture(t, collector.port);
   const exporter = await startExport(t, {
-    ...options,
+    cgroup: options.cgroup,
     interfaces: [],
     version: 10,
     port: collector.port,
-    options: options.capture,
+    options: captureOptions(options),
   });
   const stop = async (): Promise<readonly ExportedFlow[]> => {
     await exporter.stop();

@@ -14,7 +14,7 @@ import {
 import type { Teardown } from '../support/program.js';
 import { createCgroup } from '../support/test-cgroup.js';
 import { type Case, type Family, type Scene } from './case.js';
-import { startMeters, type ExportedFlow, type Meter } from './meters.js';
+import { startMeters, type Capture, type ExportedFlow, type Meter } from './meters.js';
 import { countArrivals, readArrivals, type PairCounts } from './wire-counters.js';
 
 /** What the numbers of cases may be: they stand in one octet of an address. */
@@ -128,7 +128,7 @@ async function awaitSilence(read: () => PairCounts): Promise<void> {
 }
 
 /** Makes the stage; nothing is metered yet. */
-export function makeStage(t: Teardown, cases: readonly Case[]): Stage {
+export function makeStage(t: Teardown, cases: readonly Case[], capture: Capture): Stage {
   if (cases.length > MOST_CASES) throw new Error(`more than ${MOST_CASES} cases`);
   const [cgroup, otherCgroup] = [createCgroup(t), createCgroup(t)];
   const pair = createNamespacePair(t);
@@ -176,8 +176,8 @@ export function makeStage(t: Teardown, cases: readonly Case[]): Stage {
     async startMetering() {
       countArrivals(pair.a, pair.a.interfaceName, true);
       countArrivals(pair.b, pair.b.interfaceName, false);
-      const capture = ['-i', pair.a.interfaceName, '-i', 'lo'];
-      meters = await startMeters(t, { namespace: pair.a, cgroup, capture, isHere });
+      const interfaces = [pair.a.interfaceName, 'lo'];
+      meters = await startMeters(t, { capture, namespace: pair.a, interfaces, cgroup, isHere });
       metering.happen();
     },
     async finish() {

@@ -64,7 +64,11 @@ export const CLIENT_CASES: readonly Case[] = [
   tcpClient('that sends', [], '--octets', 2_000_000),
   tcpClient('that receives', ['--reply', 2_000_000], '--octets', 10, '--read-echo'),
   tcpClient('that sends and receives at once', ['--echo'], '--octets', 500_000, '--read-echo'),
-  tcpClient('that leaves without reading the answer', ['--echo'], '--octets', 5000),
+  {
+    // the answer meets a connection in TIME_WAIT, which has no socket of a process any more
+    ...tcpClient('that leaves without reading the answer', ['--echo'], '--octets', 5000),
+    atSockets: 'not counted',
+  },
   tcpClient('with many connections', ['--count', MANY], '--octets', 100, '--connections', MANY),
   tcpClient(
     'with a burst of parallel connections',
@@ -88,7 +92,7 @@ export const CLIENT_CASES: readonly Case[] = [
   udpClient('with many sockets of one datagram', '--flows', MANY),
   udpClient('with many connected sockets', '--flows', MANY, '--connected', '--read-echo'),
   { ...udpClient('that sends drop by drop', '--count', 24, '--pause', 100), isSlow: true },
-  oddUdpClient('whose datagrams are fragmented', '--size', 4000),
+  { ...oddUdpClient('whose datagrams are fragmented', '--size', 4000), atSockets: 'not counted' },
   oddUdpClient('with IP options or extension headers', '--ip-options'),
   {
     name: 'a UDP client that broadcasts',

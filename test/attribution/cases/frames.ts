@@ -41,6 +41,7 @@ export async function silentPort({ t, there, thereAddress }: Scene): Promise<num
 function frames(name: string, ...options: readonly string[]): Case {
   return {
     name,
+    atSockets: 'not seen',
     run: async (scene) => {
       const { t, here, thereAddress, hereAddress, interfaceName, comm } = scene;
       const wire = ['--interface', interfaceName, '--destination-mac', peerMac(scene)];

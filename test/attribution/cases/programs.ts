@@ -162,6 +162,7 @@ export const PROGRAM_CASES: readonly Case[] = [
   },
   {
     name: 'trafgen, which sends from a child',
+    atSockets: 'not seen',
     run: async (scene) => {
       const port = await silentPort(scene);
       const file = join(tmpdir(), `procflow-trafgen-${process.pid}-${port}`);
