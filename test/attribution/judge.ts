@@ -249,7 +249,7 @@ export function skipReason(theCase: Case, capture: Capture): string | undefined 
   const lacks = theCase.missing?.();
   if (lacks !== undefined) return SKIP_REASONS[lacks];
   const isSeen = capture === 'interface' || theCase.atSockets !== 'not seen';
-  return isSeen ? undefined : 'such packets have no socket of a process';
+  return isSeen ? undefined : 'at sockets such packets are not seen';
 }
 
 export function judge(
