@@ -101,15 +101,13 @@ function resourceTable(all: readonly Runs[]): string {
       'private, MiB',
       'BPF maps, MiB',
       'daemon, % of a CPU',
+      'processes above none, ns a packet',
       'machine above none, ns a packet',
-      'is % of a CPU',
     ],
     all.map((runs) => {
       const used = runs.metered.map(({ attribution }) => attribution);
-      const perPacket = runs.metered.map(
-        (run, i) => nsPerPacket(run) - nsPerPacket(runs.without[i]),
-      );
-      const rates = runs.metered.map(({ packets, seconds }) => packets / seconds);
+      const above = (cpuNs: (run: RateRun) => number): string =>
+        medianAndSpread(perPacketAbove(runs, cpuNs), 0);
       const shares = runs.metered.map(
         ({ seconds, attribution }) => attribution.daemonCpuNs / seconds / 1e7,
       );
@@ -119,15 +117,21 @@ function resourceTable(all: readonly Runs[]): string {
         mebioctets(used.map(({ resident }) => resident.privateOctets)),
         mebioctets(used.map(({ mapOctets }) => mapOctets)),
         medianAndSpread(shares, 1),
-        medianAndSpread(perPacket, 0),
-        ((median(perPacket) * median(rates)) / 1e7).toFixed(1),
+        above((run) => run.trafficCpuNs + (run.attribution?.daemonCpuNs ?? 0)),
+        above((run) => run.machineCpuNs),
       ];
     }),
   );
 }
 
-function nsPerPacket(run: RateRun | undefined): number {
-  return run === undefined ? NaN : run.machineCpuNs / run.packets;
+/** A run with procflow less the run without it right before. */
+function perPacketAbove(runs: Runs, cpuNs: (run: RateRun) => number): readonly number[] {
+  return runs.metered.map((run, round) => {
+    const without = runs.without[round];
+    return without === undefined
+      ? NaN
+      : cpuNs(run) / run.packets - cpuNs(without) / without.packets;
+  });
 }
 
 function mebioctets(values: readonly number[]): string {

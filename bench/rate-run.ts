@@ -18,6 +18,7 @@ import { createCgroup } from '../test/support/test-cgroup.js';
 import { withCleanup } from './cleanup.js';
 import { startCollector, type CollectedFlow } from './ipfix-collector.js';
 import {
+  cgroupCpuNs,
   machineCpuNs,
   mapOctets,
   processCpuNs,
@@ -64,6 +65,8 @@ export interface RateRun {
   readonly packets: number;
   readonly seconds: number;
   readonly machineCpuNs: number;
+  /** Of the senders and receivers, in whose context packets are metered. */
+  readonly trafficCpuNs: number;
   readonly attribution?: Attribution;
 }
 
@@ -133,7 +136,11 @@ async function transfer(
 ): Promise<{ readonly run: RateRun; readonly senders: readonly number[] }> {
   const { from } = ends(stage.pair, scenario);
   const place = { namespace: from, cgroup: stage.cgroup };
-  const before = { wire: wirePackets(stage.pair.a, scenario), ns: machineCpuNs() };
+  const before = {
+    wire: wirePackets(stage.pair.a, scenario),
+    machineNs: machineCpuNs(),
+    trafficNs: cgroupCpuNs(stage.cgroup),
+  };
   const own = process.cpuUsage();
   const start = process.hrtime.bigint();
   const senders = await (scenario.sender === 'trafgen'
@@ -144,7 +151,8 @@ async function transfer(
   const run = {
     packets: wirePackets(stage.pair.a, scenario) - before.wire,
     seconds,
-    machineCpuNs: machineCpuNs() - before.ns - (ownUsage.user + ownUsage.system) * 1000,
+    trafficCpuNs: cgroupCpuNs(stage.cgroup) - before.trafficNs,
+    machineCpuNs: machineCpuNs() - before.machineNs - (ownUsage.user + ownUsage.system) * 1000,
   };
   return { run, senders };
 }

@@ -22,6 +22,12 @@ export function machineCpuNs(): number {
   );
 }
 
+/** CPU time that all processes of a cgroup (v2) have used so far. */
+export function cgroupCpuNs(cgroup: string): number {
+  const stat = readFileSync(`${cgroup}/cpu.stat`, 'utf8');
+  return Number(/^usage_usec (\d+)$/m.exec(stat)?.[1] ?? NaN) * 1000;
+}
+
 export interface Resident {
   readonly octets: number;
   /** Without what is read from files and shared with others: node's own program above all. */
