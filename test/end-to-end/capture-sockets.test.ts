@@ -188,3 +188,38 @@ t.test('a datagram is one packet, however it is fragmented on its way', { skip }
     t.equal(octetDeltaCount, 4008 + (sourceAddress.includes(':') ? 40 : 20));
   }
 });
+
+t.test(
+  'thousands of flows from either end at once are counted to the packet',
+  { skip },
+  async (t) => {
+    const cgroup = createCgroup(t);
+    const pair = createNamespacePair(t);
+    bringUp(pair);
+    const [a, b] = places(pair, cgroup);
+    const capture = await captureAtSockets(t, cgroup);
+    const flows = 3000;
+    const many = { server: ['--count', flows], client: ['--flows', flows] };
+    await Promise.all([
+      converse(t, 'udp', [a, b], pair.b.ipv4, many),
+      converse(t, 'udp', [b, a], pair.a.ipv4, many),
+      converse(t, 'udp', [a, b], pair.b.ipv6, many),
+      converse(t, 'udp', [b, a], pair.a.ipv6, many),
+    ]);
+    const records = (await capture.stop()).filter(
+      ({ protocolIdentifier }) => protocolIdentifier === 17,
+    );
+
+    // Not the number of records: a port can serve twice.
+    t.equal(sumCaptured(records).packets, 4 * 4 * flows, 'there and back, at either end');
+    const seen = new Map<string, number>();
+    for (const flow of records) {
+      const ports = `${flow.sourceTransportPort} ${flow.destinationTransportPort}`;
+      const key = `${flow.sourceAddress} ${flow.destinationAddress} ${ports}`;
+      const sign = flow.flowDirection === 'egress' ? 1 : -1;
+      seen.set(key, (seen.get(key) ?? 0) + sign * flow.packetDeltaCount);
+    }
+    const different = [...seen].filter(([, count]) => count !== 0);
+    t.same(different, [], 'as many were received as were sent, in each flow');
+  },
+);
