@@ -13,17 +13,25 @@
 
 #define MAX_CGROUP_LEVELS 32
 
-/* The network namespace of the packet's socket, by its inode number. */
+/*
+ * The network namespace of the packet's socket, by its inode number. Before kernel 6.2 it is noted
+ * with the socket's owner, and 0 where there is none.
+ */
 static __always_inline __u32 netns_of(struct __sk_buff *skb)
 {
 	struct sk_buff *kernel_skb;
-	struct sock *sk;
+	struct guarded_owner *stored;
+	struct bpf_sock *sk = skb->sk;
+	struct sock *kernel_sk;
 
-	if (!meter_settings.can_cast)
-		return 0;
-	kernel_skb = bpf_cast_to_kern_ctx(skb);
-	sk = kernel_skb->sk;
-	return sk ? sk->__sk_common.skc_net.net->ns.inum : 0;
+	if (meter_settings.can_cast) {
+		kernel_skb = bpf_cast_to_kern_ctx(skb);
+		kernel_sk = kernel_skb->sk;
+		return kernel_sk ? kernel_sk->__sk_common.skc_net.net->ns.inum : 0;
+	}
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	stored = sk ? bpf_sk_storage_get(&socket_owners, sk, NULL, 0) : NULL;
+	return stored ? stored->netns : 0;
 }
 
 /* The packet's own socket, by its cookie: a datagram's owner may be noted only later. */

@@ -1,6 +1,6 @@
 // The programs that keep the owners of sockets, and the walk over the descriptors that were open
 // before them.
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, readSync, statfsSync } from 'node:fs';
 import type { LoadedPrograms } from './bpf-object.js';
 import { BpfError } from './bpf-error.js';
 import type { LinkPointer } from './native/libbpf.js';
@@ -31,14 +31,21 @@ const CGROUP_PROGRAMS = [
   'datagram_received_v6',
 ] as const;
 
+const CGROUP2_MAGIC = 0x63677270; // include/uapi/linux/magic.h
+
 /** @throws BpfError */
 export function openCgroup(directory: string): number {
+  const refuse = (code: string): BpfError =>
+    new BpfError(code, `open cgroup ${directory}`, 'give a directory of cgroup v2');
+  let fd: number;
   try {
-    return openSync(directory, 'r');
+    fd = openSync(directory, constants.O_DIRECTORY);
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code ?? 'EIO';
-    throw new BpfError(code, `open cgroup ${directory}`, 'give a directory of cgroup v2');
+    throw refuse((cause as NodeJS.ErrnoException).code ?? 'EIO');
   }
+  if (statfsSync(directory).type === CGROUP2_MAGIC) return fd;
+  closeSync(fd);
+  throw refuse('ENOTSUP');
 }
 
 /** All or, when one is refused, none. */

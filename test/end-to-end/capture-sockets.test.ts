@@ -2,7 +2,7 @@
 // counted is what was on the wire.
 import t from 'tap';
 import { countArrivals, readArrivals } from '../attribution/wire-counters.js';
-import type { Place } from '../support/generators.js';
+import { runGenerator, startIn, type Place } from '../support/generators.js';
 import {
   bringUp,
   createNamespacePair,
@@ -223,3 +223,42 @@ t.test(
     t.same(different, [], 'as many were received as were sent, in each flow');
   },
 );
+
+// The kernel's own sockets are made with the namespace, and stand in the cgroup of who made it.
+t.test("what the kernel sends by a socket of its own is the kernel's", { skip }, async (t) => {
+  const cgroup = createCgroup(t);
+  const here = { namespace: { name: '', path: '/proc/self/ns/net' }, cgroup };
+  const name = `procflow-kernel-${process.pid}`;
+  await startIn(t, here, 'ip', 'netns', 'add', name).success();
+  const namespace = { name, path: `/run/netns/${name}` };
+  t.teardown(() =>
+    startIn(t, here, 'ip', 'netns', 'del', name)
+      .success()
+      .then(() => undefined),
+  );
+  const capture = await captureAtSockets(t, cgroup);
+  const ends = ['veth0', 'type', 'veth', 'peer', 'name', 'veth1'];
+  for (const command of [
+    ['link', 'add', ...ends],
+    ['link', 'set', 'veth0', 'up'],
+    ['link', 'set', 'veth1', 'up'],
+    ['addr', 'add', 'fd97::1/64', 'dev', 'veth0', 'nodad'],
+  ]) {
+    await startIn(t, here, 'ip', '-n', name, ...command).success();
+  }
+  const place = { namespace, cgroup };
+  const unknownNeighbour = ['--to', 'fd97::2', '--port', 9];
+  await runGenerator(t, place, 'udp-client', ...unknownNeighbour);
+  const flows = await capture.stop();
+
+  const NEIGHBOUR_SOLICITATION = 135;
+  const solicitations = flows.filter(
+    ({ protocolIdentifier, icmpTypeCode }) =>
+      protocolIdentifier === 58 && icmpTypeCode >> 8 === NEIGHBOUR_SOLICITATION,
+  );
+  t.ok(solicitations.length > 0);
+  for (const { networkNamespace, sourceProcess } of solicitations) {
+    t.equal(networkNamespace, inodeOf(namespace));
+    t.same(sourceProcess, { attribution: 'kernel' });
+  }
+});

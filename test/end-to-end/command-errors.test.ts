@@ -77,6 +77,25 @@ const CASES: readonly {
     pattern: /\/nonexistent\/cgroup/,
   },
   {
+    name: 'a directory that is no cgroup',
+    options: { cgroup: ['--cgroup', '/tmp'] },
+    pattern: /open cgroup \/tmp: .*give a directory of cgroup v2/,
+  },
+  {
+    name: 'a cgroup that does not exist, to meter sockets in',
+    options: {
+      interface: [],
+      netns: [],
+      cgroup: ['--capture', 'sockets', '--cgroup', '/nonexistent/cgroup'],
+    },
+    pattern: /open cgroup \/nonexistent\/cgroup: ENOENT/,
+  },
+  {
+    name: 'a network namespace to meter sockets in',
+    options: { interface: [], cgroup: ['--capture', 'sockets', '--cgroup', '/nonexistent/cgroup'] },
+    pattern: /--netns .* cannot be chosen with --capture sockets: .*--cgroup narrows it/,
+  },
+  {
     name: 'a timeout that is no number',
     options: { timeout: ['--active-timeout', 'soon'] },
     pattern: /--active-timeout soon/,
@@ -139,7 +158,7 @@ t.test('a cgroup that nobody asked for may refuse', { skip }, async (t) => {
   const live = [...PROCFLOW, 'live', '-i', 'lo', '--netns', name];
   const program = startProgram(t, 'unshare', [...hidden, ...live]);
   await program.line('err', /^procflow: metering lo/);
-  const notice = /^procflow: attach socket_created to cgroup .*; a socket has an owner only from/;
+  const notice = /^procflow: open cgroup .*: ENOTSUP .*; a socket has an owner only from/;
   t.match(program.err[0], notice, 'which is a notice');
   t.match(await program.stop(), { code: 0 });
 });
