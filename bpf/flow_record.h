@@ -100,6 +100,20 @@ static __always_inline bool owner_by_peer(const struct flow_record *record, __u6
 	return true;
 }
 
+/* The receiver of a flow without one, if its socket was noted only after the packets had come. */
+static __always_inline void fill_noted_receiver(struct flow_record *record)
+{
+	struct receiver_key key = receiver_key(record->netns, record->ip_version, record->protocol,
+					       record->destination_port);
+	struct receiver *receiver;
+
+	if (record->destination.reason != REASON_NO_SOCKET)
+		return;
+	receiver = bpf_map_lookup_elem(&receivers, &key);
+	if (receiver && (!receiver->released_ns || record->last_ns < receiver->released_ns))
+		record->destination = receiver->owner;
+}
+
 /* The last word on whose the flow was: what was noted since its packets passed counts. */
 static __always_inline void fill_owner(const struct flow_record *record, struct guarded_owner *from,
 				       enum flow_side side, struct process_owner *to)
@@ -127,6 +141,7 @@ static __always_inline void fill_owners(struct flow_record *record, struct flow_
 {
 	fill_owner(record, &owners->ends[0], SOURCE, &record->source);
 	fill_owner(record, &owners->ends[1], DESTINATION, &record->destination);
+	fill_noted_receiver(record);
 }
 
 #endif

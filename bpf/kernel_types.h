@@ -123,7 +123,12 @@ struct sock {
 	__u16 sk_protocol;
 };
 
+struct inet_sock {
+	__u16 inet_sport; /* network order; stays when the port is given back */
+};
+
 struct inet_connection_sock {
+	struct inet_sock icsk_inet;
 };
 
 struct tcp_sock {

@@ -74,26 +74,42 @@ struct {
 	__type(value, struct closed_connection);
 } closed_connections __weak SEC(".maps");
 
-/* One for each protocol: raw sockets are not to be looked up by address or port. */
-struct raw_key {
+struct receiver_key {
 	__u32 netns;
+	__u16 port; /* local one, network order; 0 for raw sockets */
 	__u8 ip_version;
 	__u8 protocol;
-	__u8 padding[2];
 };
 
-struct raw_receiver {
+struct receiver {
 	__u64 cookie;
+	__u64 released_ns; /* 0: it is open */
 	struct process_owner owner;
 };
 
-/* The process that last opened or used a raw socket of a protocol. */
+/*
+ * Who last opened or used a socket that no helper looks up: a raw socket, which receives all of
+ * its protocol, or one of UDP-Lite, SCTP and DCCP, by its port.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
-	__type(key, struct raw_key);
-	__type(value, struct raw_receiver);
-} raw_receivers __weak SEC(".maps");
+	__type(key, struct receiver_key);
+	__type(value, struct receiver);
+} receivers __weak SEC(".maps");
+
+static __always_inline struct receiver_key receiver_key(__u32 netns, __u8 ip_version, __u8 protocol,
+							__u16 port)
+{
+	struct receiver_key key = {
+		.netns = netns,
+		.port = port,
+		.ip_version = ip_version,
+		.protocol = protocol,
+	};
+
+	return key;
+}
 
 /*
  * The owner that the socket got around or after a flow's last packet. Another process may use the

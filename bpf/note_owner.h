@@ -62,27 +62,33 @@ static __always_inline void note_process(struct guarded_owner *stored, struct ta
 		count(OWNERS_NOT_STORED, 1);
 }
 
-static __always_inline bool is_looked_up_by_port(__u8 protocol)
+/* Sockets that no helper looks up: raw ones, and those of other protocols than TCP and UDP. */
+static __always_inline bool is_noted_as_receiver(__u16 family, __u16 type, __u16 protocol)
 {
-	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP ||
-	       protocol == IPPROTO_ICMPV6;
+	switch (protocol) {
+	case IPPROTO_TCP: /* ICMP's are found by their identifier */
+	case IPPROTO_UDP:
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+	case IPPROTO_RAW:
+	case IPPROTO_MPTCP:
+		return false;
+	default:
+		return family == AF_INET || family == AF_INET6;
+	}
 }
 
-/* A raw socket receives every packet of its protocol. */
-static __always_inline void note_raw_receiver(struct guarded_owner *stored, __u16 family,
-					      __u8 protocol)
+static __always_inline void note_receiver(struct guarded_owner *stored, __u16 family, __u16 type,
+					  __u16 protocol, __u16 port)
 {
-	struct raw_receiver receiver = {.cookie = stored->cookie};
-	struct raw_key key = {
-		.netns = stored->netns,
-		.ip_version = family == AF_INET ? 4 : 6,
-		.protocol = protocol,
-	};
+	struct receiver receiver = {.cookie = stored->cookie};
+	struct receiver_key key;
 
-	if (family == AF_PACKET || protocol == IPPROTO_RAW || is_looked_up_by_port(protocol) ||
-	    !read_owner(stored, &receiver.owner))
+	if (!is_noted_as_receiver(family, type, protocol) || !read_owner(stored, &receiver.owner))
 		return;
-	if (bpf_map_update_elem(&raw_receivers, &key, &receiver, BPF_ANY))
+	key = receiver_key(stored->netns, family == AF_INET ? 4 : 6, protocol,
+			   type == SOCK_RAW ? 0 : port);
+	if (bpf_map_update_elem(&receivers, &key, &receiver, BPF_ANY))
 		count(OWNERS_NOT_STORED, 1);
 }
 

@@ -77,27 +77,21 @@ static __always_inline struct bpf_sock *look_up_receiver(struct __sk_buff *skb,
 			      p->destination_address, p->source_port, p->destination_port);
 }
 
-/* Protocols without ports: a raw socket receives all of it, else the kernel deals with it. */
-static __always_inline enum find_result find_raw_receiver(const struct packet *p,
-							  struct guarded_owner *known)
+static __always_inline bool has_ports(__u8 protocol)
 {
-	struct raw_key key = {
-		.netns = p->netns,
-		.ip_version = p->ip_version,
-		.protocol = p->protocol,
-	};
-	struct raw_receiver *receiver = bpf_map_lookup_elem(&raw_receivers, &key);
+	return protocol == IPPROTO_SCTP || protocol == IPPROTO_DCCP || protocol == IPPROTO_UDPLITE;
+}
 
-	if (!receiver || !receiver->owner.pid) {
-		switch (p->protocol) {
-		case IPPROTO_SCTP:
-		case IPPROTO_DCCP:
-		case IPPROTO_UDPLITE:
-			return FOUND_NO_SOCKET;
-		default:
-			return FOUND_KERNEL;
-		}
-	}
+/* Neither TCP nor UDP: a socket that was noted when it was used, or else the kernel itself. */
+static __always_inline enum find_result find_noted_receiver(const struct packet *p,
+							    struct guarded_owner *known)
+{
+	struct receiver_key key = receiver_key(p->netns, p->ip_version, p->protocol,
+					       has_ports(p->protocol) ? p->destination_port : 0);
+	struct receiver *receiver = bpf_map_lookup_elem(&receivers, &key);
+
+	if (!receiver || receiver->released_ns || !receiver->owner.pid)
+		return has_ports(p->protocol) ? FOUND_NO_SOCKET : FOUND_KERNEL;
 	if (same_process(&known->owner, &receiver->owner) && known->cookie == receiver->cookie)
 		return FOUND_OWNER;
 	return write_owner(known, &receiver->owner, receiver->cookie) ? FOUND_OWNER
@@ -113,7 +107,7 @@ static __always_inline enum find_result find_receiver(struct __sk_buff *skb, con
 	if (p->ports_unknown)
 		return FOUND_FRAGMENT;
 	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
-		return is_forwarded(skb, p) ? FOUND_FORWARDED : find_raw_receiver(p, known);
+		return is_forwarded(skb, p) ? FOUND_FORWARDED : find_noted_receiver(p, known);
 	sk = look_up_receiver(skb, p);
 	if (!sk)
 		return is_forwarded(skb, p) ? FOUND_FORWARDED : FOUND_KERNEL;

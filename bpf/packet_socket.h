@@ -68,7 +68,7 @@ find_other_owner(struct __sk_buff *skb, const struct packet *p, struct guarded_o
 	struct bpf_sock *sk;
 
 	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
-		return p->at_receiver ? FOUND_KERNEL : find_raw_receiver(p, known);
+		return p->at_receiver ? FOUND_KERNEL : find_noted_receiver(p, known);
 	sk = p->at_receiver ? look_up_sender(skb, p) : look_up_receiver(skb, p);
 	if (!sk)
 		return FOUND_KERNEL;

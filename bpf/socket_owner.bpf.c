@@ -3,6 +3,7 @@
  * Keeps, per socket, which process uses it. Each program runs in the context of that process;
  * the packet programs only read what is noted here.
  */
+#include "meter_settings.h"
 #include "note_owner.h"
 
 #define TCP_SYN_SENT 2 /* include/net/tcp_states.h */
@@ -69,8 +70,8 @@ static __always_inline void note_socket(struct sock *sk, __u8 flags)
 		return;
 	stored->netns = sk->__sk_common.skc_net.net->ns.inum;
 	note_process(stored, task, cookie, flags);
-	if (sk->sk_type == SOCK_RAW)
-		note_raw_receiver(stored, sk->__sk_common.skc_family, sk->sk_protocol);
+	note_receiver(stored, sk->__sk_common.skc_family, sk->sk_type, sk->sk_protocol,
+		      bpf_htons(sk->__sk_common.skc_num));
 }
 
 /*
@@ -90,30 +91,31 @@ int socket_created(struct bpf_sock *sk)
 	cookie = bpf_get_socket_cookie(sk);
 	stored->netns = task->nsproxy->net_ns->ns.inum;
 	note_process(stored, task, cookie, 0);
-	if (sk->type == SOCK_RAW)
-		note_raw_receiver(stored, sk->family, sk->protocol);
+	note_receiver(stored, sk->family, sk->type, sk->protocol, 0);
 	return 1;
 }
 
-/* A raw socket's end: its protocol has no receiver any more. Must return 1. Kernel 5.9. */
+/* The end of a socket that is not looked up in the kernel's tables. Must return 1. Kernel 5.9. */
 SEC("cgroup/sock_release")
 int socket_released(struct bpf_sock *sk)
 {
 	struct guarded_owner *stored;
-	struct raw_receiver *receiver;
-	struct raw_key key = {};
+	struct receiver *receiver;
+	struct receiver_key key;
+	__u16 port = 0;
 
-	if (sk->type != SOCK_RAW)
+	if (!is_noted_as_receiver(sk->family, sk->type, sk->protocol))
 		return 1;
 	stored = bpf_sk_storage_get(&socket_owners, sk, NULL, 0);
 	if (!stored)
 		return 1;
-	key.netns = stored->netns;
-	key.ip_version = sk->family == AF_INET ? 4 : 6;
-	key.protocol = sk->protocol;
-	receiver = bpf_map_lookup_elem(&raw_receivers, &key);
+	if (sk->type != SOCK_RAW && meter_settings.can_cast)
+		port = ((struct sock *)bpf_cast_to_kern_ctx(sk))->__sk_common.skc_num;
+	key = receiver_key(stored->netns, sk->family == AF_INET ? 4 : 6, sk->protocol,
+			   bpf_htons(port));
+	receiver = bpf_map_lookup_elem(&receivers, &key);
 	if (receiver && receiver->cookie == stored->cookie)
-		bpf_map_delete_elem(&raw_receivers, &key);
+		receiver->released_ns = bpf_ktime_get_boot_ns();
 	return 1;
 }
 
@@ -124,13 +126,14 @@ static __always_inline void note_closed(struct sock *sk)
 	struct closed_connection closed = {};
 	struct connection_key key = {};
 	struct guarded_owner *stored;
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	__u32 *local = (void *)key.local_address, *remote = (void *)key.remote_address;
 
 	stored = bpf_sk_storage_get(&socket_owners, sk, NULL, 0);
-	if (!stored || !read_owner(stored, &closed.owner))
+	if (!tcp || !stored || !read_owner(stored, &closed.owner))
 		return;
 	key.netns = common->skc_net.net->ns.inum;
-	key.local_port = bpf_htons(common->skc_num);
+	key.local_port = tcp->inet_conn.icsk_inet.inet_sport;
 	key.remote_port = common->skc_dport;
 	if (common->skc_family == AF_INET ||
 	    (!common->skc_v6_daddr.in6_u.u6_addr32[0] &&
@@ -334,7 +337,7 @@ int snapshot_sockets(struct bpf_iter__task_file *ctx)
 	owner.method = ATTRIBUTION_SNAPSHOT;
 	stored->netns = sk->__sk_common.skc_net.net->ns.inum;
 	write_owner(stored, &owner, bpf_get_socket_cookie(sk));
-	if (sk->sk_type == SOCK_RAW)
-		note_raw_receiver(stored, sk->__sk_common.skc_family, sk->sk_protocol);
+	note_receiver(stored, sk->__sk_common.skc_family, sk->sk_type, sk->sk_protocol,
+		      bpf_htons(sk->__sk_common.skc_num));
 	return 0;
 }
