@@ -10,8 +10,8 @@ import { measurePacketCost, type PacketTimes } from './packet-cost.js';
 const LIMIT_NS = 150;
 
 const LENGTHS = {
-  short: { rounds: 5, batches: 1000, repeat: 300_000 },
-  full: { rounds: 15, batches: 2000, repeat: 1_000_000 },
+  short: { rounds: 5, repetitions: 3, batches: 1000, repeat: 300_000 },
+  full: { rounds: 15, repetitions: 15, batches: 2000, repeat: 1_000_000 },
 } as const;
 
 export async function measureCost(length: keyof typeof LENGTHS): Promise<Figures> {
@@ -28,7 +28,7 @@ export async function measureCost(length: keyof typeof LENGTHS): Promise<Figures
       ]
         .filter((part) => part !== '')
         .join('\n\n'),
-      isGood: worst(calls.calls).addedNs <= LIMIT_NS,
+      isGood: worst(calls.calls, 'nothing').addedNs <= LIMIT_NS,
     };
   });
 }
@@ -52,21 +52,33 @@ function callTable({ calls }: CallCost): string {
   );
 }
 
-function worst(calls: readonly CallTimes[]): { readonly call: string; readonly addedNs: number } {
+interface Worst {
+  readonly call: string;
+  readonly addedNs: number;
+}
+
+function worst(calls: readonly CallTimes[], over: 'nothing' | 'empty'): Worst {
   return calls
-    .map((call) => ({ call: call.call, addedNs: median(added(call, 'nothing')) }))
+    .map((call) => ({ call: call.call, addedNs: median(added(call, over)) }))
     .reduce((most, next) => (next.addedNs > most.addedNs ? next : most));
 }
 
 function verdict(calls: readonly CallTimes[]): string {
-  const { call, addedNs } = worst(calls);
+  const { call, addedNs } = worst(calls, 'nothing');
+  const programs = worst(calls, 'empty');
   const isKept = addedNs <= LIMIT_NS ? 'kept' : 'EXCEEDED';
-  return `Most is added to "${call}": ${addedNs.toFixed(0)} ns; the limit of ${LIMIT_NS} ns is ${isKept}.`;
+  return (
+    `Most is added to "${call}": ${addedNs.toFixed(0)} ns; the limit of ${LIMIT_NS} ns is ${isKept}. ` +
+    `To empty programs: to "${programs.call}", ${programs.addedNs.toFixed(0)} ns.`
+  );
 }
 
 function disturbance({ disturbedRounds }: CallCost): string {
   if (disturbedRounds === 0) return '';
-  return `${disturbedRounds} rounds were repeated: other BPF programs came or went meanwhile.`;
+  return (
+    `In ${disturbedRounds} of the rounds other BPF programs were attached, perhaps at the same hooks: ` +
+    'then calls with nothing attached take too long, and what is added is more than shown.'
+  );
 }
 
 function runsTable({ runs }: CallCost): string {

@@ -49,6 +49,7 @@ function ownPrograms(): Map<number, OwnProgram> {
 interface ListedObject {
   readonly id: number;
   readonly name?: string;
+  readonly type?: string;
   readonly prog_id?: number;
 }
 
@@ -69,10 +70,11 @@ export function runsSince(before: ReadonlyMap<number, OwnProgram>): readonly Pro
 
 export const runsNow = ownPrograms;
 
-/** Ids of attached links whose programs are not this process's: another meter at the same hooks. */
-export function foreignLinks(): string {
+/** Kinds of links that can be at the same hooks. */
+const HOOKED = new Set(['raw_tracepoint', 'tracing', 'cgroup']);
+
+/** Whether programs of other processes are attached: another procflow, say, at the same hooks. */
+export function othersAreAttached(): boolean {
   const own = ownPrograms();
-  const links = list('link');
-  const foreign = links.filter(({ prog_id }) => prog_id === undefined || !own.has(prog_id));
-  return foreign.map(({ id }) => id).join(' ');
+  return list('link').some(({ type, prog_id }) => HOOKED.has(type ?? '') && !own.has(prog_id ?? 0));
 }
