@@ -2,6 +2,7 @@
 import type { Case } from './case.js';
 import { CLIENT_CASES } from './cases/clients.js';
 import { EARLY_CASES } from './cases/early.js';
+import { FORWARDED_CASES } from './cases/forwarded.js';
 import { FRAME_CASES } from './cases/frames.js';
 import { HANDED_ON_CASES } from './cases/handed-on.js';
 import { IDENTITY_CASES } from './cases/identities.js';
@@ -26,4 +27,5 @@ export const ALL_CASES: readonly Case[] = [
   ...PROGRAM_CASES,
   ...PROTOCOL_CASES,
   ...KERNEL_CASES,
+  ...FORWARDED_CASES,
 ];

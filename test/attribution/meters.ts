@@ -1,9 +1,10 @@
 // procflow as it meters a stage, three times at once: `live --json` tells everything, NetFlow v9
 // (attached by clsact) is read by nfdump and IPFIX by tshark. All give the same kind of record.
+import { startIn } from '../support/generators.js';
 import { startExportCapture } from '../support/export-capture.js';
 import type { Namespace } from '../support/network-namespace.js';
 import { startNfcapd } from '../support/nfcapd.js';
-import { startExport, startProcflow } from '../support/procflow.js';
+import { PROCFLOW, startExport } from '../support/procflow.js';
 import type { Program, Teardown } from '../support/program.js';
 
 /** A process as a record names it; what the format does not carry is undefined. */
@@ -114,16 +115,19 @@ function readJsonFlow(line: string): ExportedFlow {
 /** The options of procflow that say what is metered, but for the cgroup. */
 function captureOptions(options: MeterOptions, ...attach: readonly string[]): readonly string[] {
   if (options.capture === 'sockets') return ['--capture', 'sockets'];
-  const names = options.interfaces.flatMap((name) => ['-i', name]);
-  return [...names, '--netns', options.namespace.name, ...attach];
+  return options.interfaces.flatMap((name) => ['-i', name]).concat(attach);
 }
 
-/** Short timeouts: flows leave the cache while their processes still talk. */
+/**
+ * Short timeouts: flows leave the cache while their processes still talk. Started within the
+ * metered namespace, where the others enter it themselves.
+ */
 async function startLive(t: Teardown, options: MeterOptions): Promise<Meter> {
   const where = [...captureOptions(options), '--cgroup', options.cgroup];
+  const { namespace } = options;
   const timeouts = ['--idle-timeout', '1', '--active-timeout', '2'];
   const command = ['live', '--json', ...where, ...timeouts];
-  const program = startProcflow(t, command);
+  const program = startIn(t, { namespace }, ...PROCFLOW, ...command);
   await program.line('err', /^procflow: metering/);
   const stop = async (): Promise<readonly ExportedFlow[]> => {
     const { code } = await program.stop();
@@ -141,6 +145,7 @@ async function startV9(t: Teardown, options: MeterOptions): Promise<Meter> {
     interfaces: [],
     version: 9,
     port: collector.port,
+    ...(options.capture === 'interface' && { namespace: options.namespace }),
     options: captureOptions(options, '--attach', 'clsact'),
   });
   const stop = async (): Promise<readonly ExportedFlow[]> => {
@@ -172,6 +177,7 @@ async function startIpfix(t: Teardown, options: MeterOptions): Promise<Meter> {
     interfaces: [],
     version: 10,
     port: collector.port,
+    ...(options.capture === 'interface' && { namespace: options.namespace }),
     options: captureOptions(options),
   });
   const stop = async (): Promise<readonly ExportedFlow[]> => {
