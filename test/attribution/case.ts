@@ -117,8 +117,6 @@ export interface Case {
   readonly missing?: () => SkipReason | undefined;
   /** What procflow still lacks for it: then it may fail. */
   readonly pending?: string;
-  /** The same, where it meters at sockets. */
-  readonly pendingAtSockets?: string;
   /** Makes the traffic, waits for its end, and says who it was. */
   readonly run: (scene: Scene) => Promise<readonly Truth[]>;
 }

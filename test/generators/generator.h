@@ -186,6 +186,18 @@ static inline long long clock_ms(clockid_t clock)
 	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
+/* Both clocks at the same time: read again where another process had the CPU in between. */
+static inline long long boot_epoch_ms(void)
+{
+	long long before, now;
+
+	do {
+		before = clock_ms(CLOCK_BOOTTIME);
+		now = clock_ms(CLOCK_REALTIME);
+	} while (clock_ms(CLOCK_BOOTTIME) - before > 1);
+	return now - before;
+}
+
 static inline struct identity identity(void)
 {
 	struct identity self = {0};
@@ -206,8 +218,7 @@ static inline struct identity identity(void)
 	sscanf(close + 1,
 	       " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
 	       &start_ticks);
-	self.start_ms = clock_ms(CLOCK_REALTIME) - clock_ms(CLOCK_BOOTTIME) +
-			start_ticks * 1000 / sysconf(_SC_CLK_TCK);
+	self.start_ms = boot_epoch_ms() + start_ticks * 1000 / sysconf(_SC_CLK_TCK);
 	return self;
 }
 

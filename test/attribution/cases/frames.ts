@@ -85,7 +85,6 @@ export const FRAME_CASES: readonly Case[] = [
   raw('a packet whose IP header the program wrote', '--header-included'),
   {
     name: 'a raw socket that receives a protocol of its own',
-    pending: 'a lookup of raw sockets for packets that come in',
     run: async ({ t, here, there, hereAddress, comm }) => {
       const options = ['--address', hereAddress, '--protocol', RAW_PROTOCOL, '--count', 3];
       const receiver = startGenerator(t, here, ['raw-receiver', comm('raw')], ...options);

@@ -88,7 +88,6 @@ export const HANDED_ON_CASES: readonly Case[] = [
   },
   {
     name: 'four processes that use one UDP socket at the same time, for a peer each',
-    pending: 'a shared socket needs hooks before the call (cgroup/sendmsg, recvmsg)',
     run: async (scene) => {
       for (let n = 0; n < 4; n++) await serverThere(scene, 'udp-server', '--port', PORT + n);
       const to = ['--to', scene.thereAddress, '--port', PORT];

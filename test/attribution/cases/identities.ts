@@ -64,7 +64,6 @@ async function changeUser(scene: Scene, transport: 'tcp' | 'udp', count: number)
 export const IDENTITY_CASES: readonly Case[] = [
   {
     name: 'a process that becomes another user before it sends',
-    pending: 'an owner with another user id is not taken for another owner',
     run: async (scene) => [
       await changeUser(scene, 'udp', 1),
       await changeUser(scene, 'udp', 2),

@@ -117,7 +117,6 @@ export const PROTOCOL_CASES: readonly Case[] = [
   {
     name: 'a child that uses its parent’s socket of Multipath TCP',
     missing: mptcpMissing,
-    pending: 'calls on the socket of a connection do not reach those of its subflows',
     run: async (scene) => {
       const out = await sendOut(scene, MPTCP_OPTIONS, '--fork');
       const taken = await takeIn(scene, MPTCP_OPTIONS, '--fork');
@@ -130,7 +129,6 @@ export const PROTOCOL_CASES: readonly Case[] = [
   {
     name: 'a second subflow of Multipath TCP, which the kernel opens',
     missing: mptcpMissing,
-    pending: 'a worker of the kernel connects it: it counts as the kernel’s',
     run: async (scene) => {
       const { here, there, interfaceName, otherThereAddress } = scene;
       const limits = ['subflow', '2', 'add_addr_accepted', '2'];

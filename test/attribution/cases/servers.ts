@@ -111,6 +111,5 @@ export const SERVER_CASES: readonly Case[] = [
   udpWorkers('the worker whose UDP socket of SO_REUSEPORT got it', '--reuseport'),
   {
     ...udpWorkers('the worker that answers on a UDP socket that all workers share'),
-    pending: 'a shared socket needs hooks before the call (cgroup/sendmsg, recvmsg)',
   },
 ];
