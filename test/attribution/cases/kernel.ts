@@ -89,9 +89,6 @@ function lateAnswer(name: string, isAfterExpiry: boolean): Case {
   return {
     name,
     isSlow: isAfterExpiry,
-    ...(isAfterExpiry && {
-      pending: 'what is remembered of a connection when its flow is exported',
-    }),
     atSockets: 'not counted',
     run: async (scene) => {
       const server = await serverThere(scene, 'tcp-server', '--reply', 100, '--wait-to-reply');
