@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Connects, sends N octets, reads what comes back if asked to, and exits at once. --parallel opens
- * all connections before it talks on the first; --parts sends the octets in so many pieces.
+ * Connects, by SCTP if asked to, sends N octets, reads what comes back if asked to, and exits at
+ * once. --parallel opens all connections before it talks on the first; --parts sends the octets in
+ * so many pieces.
  */
 #include "generator.h"
 #include <linux/tcp.h>
@@ -21,13 +22,15 @@ struct plan {
 	bool parallel;
 	bool duplicate;
 	bool read_echo;
+	bool sctp;
 	bool wait;
 };
 
 static int connect_to(const struct plan *plan)
 {
 	union endpoint peer = endpoint(plan->address, plan->port);
-	int socket_fd = open_socket(peer.any.sa_family, SOCK_STREAM, 0), copy;
+	int socket_fd = open_socket(peer.any.sa_family, SOCK_STREAM, plan->sctp ? IPPROTO_SCTP : 0);
+	int copy;
 
 	if (plan->source_port != 0)
 		bind_port(socket_fd, peer.any.sa_family, plan->source_port);
@@ -100,7 +103,7 @@ static void talk(const struct plan *plan, int socket_fd)
 			fail("shutdown");
 		received += receive(socket_fd, true);
 	}
-	if (getsockopt(socket_fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
+	if (!plan->sctp && getsockopt(socket_fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
 		fail("TCP_INFO");
 	report("done",
 	       ",\"port\":%d,\"sent_octets\":%ld,\"received_octets\":%ld,\"segments_out\":%u,"
@@ -112,7 +115,7 @@ static void talk(const struct plan *plan, int socket_fd)
 
 static const char usage_text[] =
 	"tcp-client --to ADDRESS --port N [--source-port N] [--octets N] [--parts N --pause MS] "
-	"[--connections N [--parallel]] [--duplicate] [--read-echo] [--wait] | --fd N";
+	"[--connections N [--parallel]] [--sctp] [--duplicate] [--read-echo] [--wait] | --fd N";
 
 int main(int argc, char **argv)
 {
@@ -130,6 +133,7 @@ int main(int argc, char **argv)
 		{"parallel", .flag = &plan.parallel},
 		{"duplicate", .flag = &plan.duplicate},
 		{"read-echo", .flag = &plan.read_echo},
+		{"sctp", .flag = &plan.sctp},
 		{"wait", .flag = &plan.wait},
 		{0},
 	};

@@ -30,6 +30,7 @@ struct plan {
 	bool threads;
 	bool reuseport;
 	bool pass;
+	bool sctp;
 	bool wait;
 	bool wait_to_reply;
 	bool never_accept;
@@ -44,7 +45,9 @@ struct connection {
 static int listen_on(const struct plan *plan, long port)
 {
 	union endpoint local = endpoint(plan->address, port);
-	int socket_fd = open_socket(local.any.sa_family, SOCK_STREAM, 0), on = 1;
+	int socket_fd =
+		open_socket(local.any.sa_family, SOCK_STREAM, plan->sctp ? IPPROTO_SCTP : 0);
+	int on = 1;
 
 	if (plan->reuseport &&
 	    setsockopt(socket_fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0)
@@ -109,9 +112,9 @@ static void serve(const struct connection *connection)
 		report("read", ",\"peer_port\":%d", connection->peer_port);
 		wait_for_word();
 	}
-	if (got == 0 && send_all(socket_fd, block, plan->reply))
+	if (got == 0 && !plan->sctp && send_all(socket_fd, block, plan->reply))
 		await_acknowledgement(socket_fd);
-	if (getsockopt(socket_fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
+	if (!plan->sctp && getsockopt(socket_fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
 		fail("TCP_INFO");
 	close(socket_fd);
 	report("served",
@@ -249,6 +252,7 @@ static void serve_by_workers(const struct plan *plan, int listening_fd)
 
 static const char usage_text[] =
 	"tcp-server [--address ADDRESS] [--port N] [--listening-fd N] [--count N] [--echo] "
+	"[--sctp] "
 	"[--reply OCTETS] [--fork|--threads|--workers N [--reuseport|--pass]] [--wait] "
 	"[--wait-to-reply] [--backlog N] [--never-accept] [-- PROGRAM ARGUMENT...]";
 
@@ -268,6 +272,7 @@ int main(int argc, char **argv)
 		{"threads", .flag = &plan.threads},
 		{"reuseport", .flag = &plan.reuseport},
 		{"pass", .flag = &plan.pass},
+		{"sctp", .flag = &plan.sctp},
 		{"wait", .flag = &plan.wait},
 		{"never-accept", .flag = &plan.never_accept},
 		{"wait-to-reply", .flag = &plan.wait_to_reply},

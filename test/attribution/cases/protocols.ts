@@ -1,8 +1,8 @@
 // Protocols that open sockets of their own, wrap packets, or send without a call: Multipath TCP,
 // UDP-Lite, TCP Fast Open, keepalive, VXLAN.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { runGenerator, startGenerator, type Place } from '../../support/generators.js';
+import { GENERATORS, runGenerator, startGenerator, type Place } from '../../support/generators.js';
 import { kernelHasLinks } from '../../support/network-namespace.js';
 import {
   counted,
@@ -22,10 +22,36 @@ const NOTHING = { packets: 0, octets: 0 };
 const UDP_LITE = 136;
 const MPTCP_OPTIONS = ['--protocol', 262];
 const UDP_LITE_OPTIONS = ['--udp', '--protocol', UDP_LITE];
+const SCTP = 132;
 const VXLAN_PORT = 4789;
 
 function mptcpMissing(): SkipReason | undefined {
   return existsSync('/proc/sys/net/mptcp/enabled') ? undefined : 'mptcp';
+}
+
+/** Asked of the kernel: a socket of it is refused where it is missing. */
+function sctpMissing(): SkipReason | undefined {
+  const args = ['--sctp', '--to', '127.0.0.1', '--port', '9'];
+  const { stderr } = spawnSync(`${GENERATORS}/tcp-client`, args, { encoding: 'utf8' });
+  return stderr.startsWith('socket: Protocol not supported') ? 'sctp' : undefined;
+}
+
+function sctp(name: string, isClient: boolean): Case {
+  return {
+    name,
+    missing: sctpMissing,
+    run: async (scene) => {
+      const { t, here, there, hereAddress, thereAddress, comm } = scene;
+      const [serverAt, clientAt] = isClient ? [there, here] : [here, there];
+      const server = startGenerator(t, serverAt, ['tcp-server', comm('sctp')], '--sctp', '--echo');
+      const ready = await server.report('ready');
+      const to = ['--to', isClient ? thereAddress : hereAddress, '--port', Number(ready.port)];
+      const talk = ['--sctp', ...to, '--octets', 500, '--read-echo'];
+      const done = await runGenerator(t, clientAt, ['tcp-client', comm('sctp')], ...talk);
+      await server.success();
+      return [{ who: isClient ? done : ready, owns: ({ protocol }) => protocol === SCTP }];
+    },
+  };
 }
 
 function udpLiteMissing(): SkipReason | undefined {
@@ -100,6 +126,8 @@ function makeTunnel(scene: Scene, tunnel: number): { readonly far: string; reado
 }
 
 export const PROTOCOL_CASES: readonly Case[] = [
+  sctp('an SCTP client', true),
+  sctp('an SCTP server', false),
   {
     name: 'Multipath TCP in both directions',
     missing: mptcpMissing,
