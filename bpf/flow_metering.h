@@ -189,7 +189,7 @@ static __always_inline struct flow_record *begin_overflow(const struct packet *p
 		MAKE_KEY(&key, p, direction);                                                      \
 		/* Once more, if the entry was another CPU's, or a dead one that is gone by now.   \
 		 */                                                                                \
-		for (int i = 0; i < 2; i++) {                                                      \
+		for (int i = 0; i < 2 && error != -E2BIG; i++) {                                   \
 			entry = bpf_map_lookup_elem(&map, &key);                                   \
 			if (!entry) {                                                              \
 				error = bpf_map_update_elem(&map, &key, &empty_entry,              \
