@@ -109,13 +109,15 @@ static __always_inline bool is_kernel_reset(const struct packet *p)
 /*
  * Whether a packet that comes in on loopback was metered on its way out: its sender is in the
  * watched cgroup. A sender that is gone, or of a protocol that knows no lookup, has left its flow.
+ * A global function, to have a stack of its own.
  */
-static __always_inline bool was_metered(struct __sk_buff *skb, const struct packet *p,
-					bool flow_exists)
+__noinline int was_metered(struct __sk_buff *skb, struct packet *p, bool flow_exists)
 {
 	struct bpf_sock *sender;
 	bool watched;
 
+	if (!p)
+		return false;
 	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
 		return flow_exists;
 	if (!meter_settings.watched_cgroup)
@@ -132,10 +134,12 @@ static __always_inline bool was_metered(struct __sk_buff *skb, const struct pack
  * A raw socket gets a copy of each packet of its protocol; one of TCP or UDP counts at the socket
  * that it is for.
  */
-static __always_inline bool is_copy(struct __sk_buff *skb, const struct packet *p)
+__noinline int is_copy(struct __sk_buff *skb, struct packet *p)
 {
 	struct bpf_sock *sk = skb->sk;
 
+	if (!p)
+		return false;
 	sk = sk ? bpf_sk_fullsock(sk) : NULL;
 	if (!sk || sk->type != SOCK_RAW)
 		return false;
