@@ -109,7 +109,9 @@ __noinline int match_fragment(struct packet *p, __u8 direction, __u64 now)
 static __always_inline struct overflow_scratch *claim_scratch(void)
 {
 	for (__u32 i = 0; i < OVERFLOW_SCRATCHES; i++) {
-		struct overflow_scratch *scratch = bpf_map_lookup_elem(&overflow_scratches, &i);
+		/* Not &i: up to kernel 6.12 the verifier forgets what a helper is given to read. */
+		__u32 key = i;
+		struct overflow_scratch *scratch = bpf_map_lookup_elem(&overflow_scratches, &key);
 
 		if (scratch && !__sync_lock_test_and_set(&scratch->busy, 1)) {
 			__builtin_memset(&scratch->owners, 0, sizeof(scratch->owners));
