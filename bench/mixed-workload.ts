@@ -16,6 +16,8 @@ const LONG_LIVED = 4;
 const LONG_OCTETS = 5_000_000;
 /** So long do the long-lived ones live at least: several intervals of polling. */
 const LIFE_MS = 4000;
+/** Of the servers: no client is given one of these (net.ipv4.ip_local_port_range). */
+const FIRST_PORT = 7001;
 const ICMP = 1;
 
 export interface Stage {
@@ -34,20 +36,24 @@ export interface Doing {
   readonly isRight: (flow: FiveTuple, pid: number) => boolean;
 }
 
-type Kind = (stage: Stage) => Promise<Doing>;
+/** @param port for its server */
+type Kind = (stage: Stage, port: number) => Promise<Doing>;
 
 /** Runs all kinds at once. */
 export async function runMixedWorkload(stage: Stage): Promise<readonly Doing[]> {
-  return Promise.all(KINDS.map((kind) => kind(stage)));
+  return Promise.all(KINDS.map((kind, i) => kind(stage, FIRST_PORT + i)));
 }
 
+/** @returns the arguments that lead to it */
 async function serverThere(
   { t, there, pair }: Stage,
   kind: 'tcp-server' | 'udp-server',
+  port: number,
   count: number,
-): Promise<{ readonly port: number; readonly to: readonly (string | number)[] }> {
-  const ready = await startGenerator(t, there, kind, '--count', count).report('ready');
-  return { port: Number(ready.port), to: ['--to', pair.b.ipv4, '--port', Number(ready.port)] };
+): Promise<readonly (string | number)[]> {
+  const server = startGenerator(t, there, kind, '--port', port, '--count', count);
+  await server.report('ready');
+  return ['--to', pair.b.ipv4, '--port', port];
 }
 
 function hasPort(flow: FiveTuple, port: number): boolean {
@@ -75,8 +81,8 @@ function manyProcesses(
   server: 'tcp-server' | 'udp-server',
   ...options: readonly string[]
 ): Kind {
-  return async (stage) => {
-    const { port, to } = await serverThere(stage, server, MANY);
+  return async (stage, port) => {
+    const to = await serverThere(stage, server, port, MANY);
     const reports: Report[] = [];
     for (let i = 0; i < MANY; i++) {
       reports.push(await runGenerator(stage.t, stage.here, generator, ...to, ...options));
@@ -85,8 +91,8 @@ function manyProcesses(
   };
 }
 
-const longConnections: Kind = async (stage) => {
-  const { port, to } = await serverThere(stage, 'tcp-server', LONG_LIVED);
+const longConnections: Kind = async (stage, port) => {
+  const to = await serverThere(stage, 'tcp-server', port, LONG_LIVED);
   const programs = Array.from({ length: LONG_LIVED }, () =>
     startGenerator(stage.t, stage.here, 'tcp-client', ...to, '--octets', LONG_OCTETS, '--wait'),
   );
@@ -97,9 +103,9 @@ const longConnections: Kind = async (stage) => {
   return clients('TCP, long-lived, 5 MB each', port, reports);
 };
 
-const longDatagrams: Kind = async (stage) => {
+const longDatagrams: Kind = async (stage, port) => {
   const count = LIFE_MS / 2;
-  const { port, to } = await serverThere(stage, 'udp-server', count);
+  const to = await serverThere(stage, 'udp-server', port, count);
   const options = ['--connected', '--wait', '--count', count, '--size', 1000];
   const client = startGenerator(stage.t, stage.here, 'udp-client', ...to, ...options);
   await client.report('ready');
@@ -108,17 +114,17 @@ const longDatagrams: Kind = async (stage) => {
   return clients('UDP, long-lived', port, [await client.report('done')]);
 };
 
-const shortConnections: Kind = async (stage) => {
-  const { port, to } = await serverThere(stage, 'tcp-server', MANY);
+const shortConnections: Kind = async (stage, port) => {
+  const to = await serverThere(stage, 'tcp-server', port, MANY);
   const options = ['--octets', 3000, '--connections', MANY];
   const client = startGenerator(stage.t, stage.here, 'tcp-client', ...to, ...options);
   return clients('TCP, many short by one process', port, await client.success());
 };
 
-const server: Kind = async ({ t, pair, here, there }) => {
-  const options = ['--count', MANY, '--echo', '--fork'];
+const server: Kind = async ({ t, pair, here, there }, port) => {
+  const options = ['--port', port, '--count', MANY, '--echo', '--fork'];
   const program = startGenerator(t, here, 'tcp-server', ...options);
-  const port = Number((await program.report('ready')).port);
+  await program.report('ready');
   const to = ['--to', pair.a.ipv4, '--port', port, '--octets', 3000, '--read-echo'];
   await runGenerator(t, there, 'tcp-client', ...to, '--connections', MANY);
   const reports = await program.success();
@@ -130,10 +136,10 @@ const server: Kind = async ({ t, pair, here, there }) => {
   );
 };
 
-const datagramServer: Kind = async ({ t, pair, here, there }) => {
-  const program = startGenerator(t, here, 'udp-server', '--echo', '--count', MANY + 1);
+const datagramServer: Kind = async ({ t, pair, here, there }, port) => {
+  const options = ['--port', port, '--echo', '--count', MANY + 1];
+  const program = startGenerator(t, here, 'udp-server', ...options);
   const ready = await program.report('ready');
-  const port = Number(ready.port);
   const to = ['--to', pair.a.ipv4, '--port', port, '--read-echo', '--flows'];
   await runGenerator(t, there, 'udp-client', ...to, MANY);
   // A server lives on: the polling shall see it.
@@ -146,8 +152,7 @@ const datagramServer: Kind = async ({ t, pair, here, there }) => {
   };
 };
 
-const frames: Kind = async ({ t, pair, here }) => {
-  const port = 23;
+const frames: Kind = async ({ t, pair, here }, port) => {
   const link = ['--interface', pair.a.interfaceName, '--destination-mac', '02:00:00:00:00:42'];
   const ends = ['--source', pair.a.ipv4, '--to', pair.b.ipv4, '--port', port];
   const amount = ['--count', 10 * MANY, '--flows', MANY];
