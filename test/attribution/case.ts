@@ -115,8 +115,6 @@ export interface Case {
   readonly isSlow?: boolean;
   /** Why this kernel cannot run it. */
   readonly missing?: () => SkipReason | undefined;
-  /** What procflow still lacks for it: then it may fail. */
-  readonly pending?: string;
   /** Makes the traffic, waits for its end, and says who it was. */
   readonly run: (scene: Scene) => Promise<readonly Truth[]>;
 }

@@ -96,12 +96,6 @@ for (const { name, flows, truths, expected } of [
   });
 }
 
-t.test('a pending case is told from one that fails', async (t) => {
-  const pending = { ...CASE, pending: 'not written yet' };
-  t.match(verdict([], [TRUTH], pending), /^PENDING: not written yet; live: /);
-  t.equal(verdict([FLOW], [TRUTH], pending), 'PASS: ');
-});
-
 t.test('a record that no case claims is not lost', async (t) => {
   const stray = { ...FLOW, source: '192.0.2.1', destination: '192.0.2.2' };
   const { rows, totals } = judge(

@@ -19,7 +19,7 @@ export interface Performance {
 export interface Row {
   readonly name: string;
   readonly family: Family | '';
-  readonly verdict: 'PASS' | 'FAIL' | 'SKIP' | 'PENDING';
+  readonly verdict: 'PASS' | 'FAIL' | 'SKIP';
   /** Why it did not pass. */
   readonly reasons: readonly string[];
 }
@@ -241,11 +241,6 @@ function keyOf(source: string, destination: string): string {
   return number === undefined ? 'none' : `${number} ${source.includes(':') ? 'ipv6' : 'ipv4'}`;
 }
 
-/** What did not even run says nothing of what procflow lacks. */
-function pendingReason({ case: { pending }, failure }: Performance): string | undefined {
-  return failure === undefined ? pending : undefined;
-}
-
 /** Why a case is not run, if it is not. */
 export function skipReason(theCase: Case, capture: Capture): string | undefined {
   const lacks = theCase.missing?.();
@@ -284,11 +279,7 @@ export function judge(
     const skipped = skipReason(theCase, capture);
     if (skipped !== undefined) return { name, family, verdict: 'SKIP', reasons: [skipped] };
     const found = faults.get(`${number} ${family}`) ?? [];
-    if (found.length === 0) return { name, family, verdict: 'PASS', reasons: found };
-    const pending = pendingReason(performance);
-    return pending === undefined
-      ? { name, family, verdict: 'FAIL', reasons: found }
-      : { name, family, verdict: 'PENDING', reasons: [pending, ...found] };
+    return { name, family, verdict: found.length === 0 ? 'PASS' : 'FAIL', reasons: found };
   });
   return { rows: [...rows, chatterRow(faults.get('none') ?? [])], totals };
 }

@@ -16,7 +16,7 @@ function totalLine({ meter, attributed, withoutProcess, wrong, unknown }: Totals
 }
 
 export function tableLines({ rows, totals }: Judgement): readonly string[] {
-  const counts = ['PASS', 'FAIL', 'SKIP', 'PENDING'].map((verdict) => {
+  const counts = ['PASS', 'FAIL', 'SKIP'].map((verdict) => {
     const count = rows.filter((row) => row.verdict === verdict).length;
     return `${count} ${verdict}`;
   });
