@@ -42,13 +42,13 @@ static __always_inline void note_process(struct guarded_owner *stored, struct ta
 					 __u64 cookie, __u8 flags)
 {
 	struct late_owner late = {};
-	bool unchanged;
+	bool same, unchanged;
 
 	describe_process(task, &late.owner);
-	unchanged = same_process(&stored->owner, &late.owner) &&
-		    stored->owner.method == late.owner.method;
+	same = same_process(&stored->owner, &late.owner);
+	unchanged = same && stored->owner.method == late.owner.method;
 	late.owner.flags = flags | (stored->owner.flags & OWNER_SHARED);
-	if (unchanged)
+	if (same)
 		late.owner.flags |= stored->owner.flags;
 	else if (stored->owner.pid)
 		late.owner.flags |= OWNER_SHARED;

@@ -222,25 +222,30 @@ int BPF_PROG(socket_receives, struct socket *socket, void *message, int size, in
 	return 0;
 }
 
-/* The process at this end of a datagram, on a socket that is not connected to its peer. */
-static __always_inline void note_datagram(struct bpf_sock_addr *ctx, struct peer_key *peer)
+/*
+ * The process at this end of a datagram, on a socket that is not connected to its peer. Returns the
+ * socket's owner where several processes share it, and the peer therefore matters.
+ */
+static __always_inline struct guarded_owner *note_datagram(struct bpf_sock_addr *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct process_owner *known, owner;
 	struct bpf_sock *sk = ctx->sk;
 	struct guarded_owner *stored;
 
 	if (!sk || task->flags & PF_KTHREAD)
-		return;
+		return NULL;
 	stored = stored_owner(sk);
 	if (!stored)
-		return;
-	peer->cookie = bpf_get_socket_cookie(ctx);
-	peer->port = ctx->user_port;
-	if (!is_noted(stored, task, peer->cookie, OWNER_USED | OWNER_BY_PEER))
-		note_process(stored, task, peer->cookie, OWNER_USED | OWNER_BY_PEER);
-	if (!(stored->owner.flags & OWNER_SHARED))
-		return;
+		return NULL;
+	if (!stored->cookie || !is_noted(stored, task, stored->cookie, OWNER_USED | OWNER_BY_PEER))
+		note_process(stored, task, bpf_get_socket_cookie(ctx), OWNER_USED | OWNER_BY_PEER);
+	return stored->owner.flags & OWNER_SHARED ? stored : NULL;
+}
+
+static __always_inline void note_peer(struct guarded_owner *stored, const struct peer_key *peer)
+{
+	struct process_owner *known, owner;
+
 	if (!read_owner(stored, &owner))
 		return;
 	known = bpf_map_lookup_elem(&peer_owners, peer);
@@ -252,17 +257,27 @@ static __always_inline void note_datagram(struct bpf_sock_addr *ctx, struct peer
 
 static __always_inline void note_datagram_v4(struct bpf_sock_addr *ctx)
 {
+	struct guarded_owner *stored = note_datagram(ctx);
 	struct peer_key peer = {};
 
+	if (!stored)
+		return;
+	peer.cookie = stored->cookie;
 	*(__u32 *)peer.address = ctx->user_ip4;
-	note_datagram(ctx, &peer);
+	peer.port = ctx->user_port;
+	note_peer(stored, &peer);
 }
 
 static __always_inline void note_datagram_v6(struct bpf_sock_addr *ctx)
 {
+	struct guarded_owner *stored = note_datagram(ctx);
 	struct peer_key peer = {};
 	__u32 *address = (void *)peer.address;
 
+	if (!stored)
+		return;
+	peer.cookie = stored->cookie;
+	peer.port = ctx->user_port;
 	address[0] = ctx->user_ip6[0];
 	address[1] = ctx->user_ip6[1];
 	address[2] = ctx->user_ip6[2];
@@ -271,7 +286,7 @@ static __always_inline void note_datagram_v6(struct bpf_sock_addr *ctx)
 		address[0] = address[3];
 		address[2] = address[3] = 0;
 	}
-	note_datagram(ctx, &peer);
+	note_peer(stored, &peer);
 }
 
 /*
