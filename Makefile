@@ -14,8 +14,8 @@ CLANG_FORMAT ?= clang-format
 CC := gcc
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PATH="$$PATH")
 
-RUN_PACKAGES := clang libbpf-dev libbpf1 bpftool iproute2
-TEST_PACKAGES := $(RUN_PACKAGES) llvm clang-format gcc libc6-dev procps nfdump tshark tcpdump ethtool \
+RUN_PACKAGES := clang libbpf-dev libbpf1 iproute2
+TEST_PACKAGES := $(RUN_PACKAGES) bpftool llvm clang-format gcc libc6-dev procps nfdump tshark tcpdump ethtool \
 	nftables curl python3 netsniff-ng
 
 BPF_OBJECT := build/bpf/procflow.bpf.o
@@ -93,6 +93,7 @@ test: install ## build, check, run all tests; the last line counts them. TESTS=f
 attribution: install ## which process each packet has, case by case against ground truth: CASES=regex, CAPTURE=sockets
 	@$(MAKE) -s build
 	@$(SUDO) node build/test/attribution/print-table.js '$(CASES)' $(CAPTURE)
+	@$(if $(CASES)$(CAPTURE),,$(SUDO) node build/bench/attribution-cost.js --short)
 
 attribution-figures: install ## measure and write docs/attribution-figures.md: PARTS="rate polling cost"
 	@$(MAKE) -s build

@@ -6,7 +6,7 @@ import { withCleanup } from './cleanup.js';
 import { median, medianAndSpread, table, type Figures } from './figures.js';
 import { measurePacketCost, type PacketTimes } from './packet-cost.js';
 
-/** What a call may cost more than with nothing attached, when its socket's owner did not change. */
+/** What a call may cost more than with empty programs, when its socket's owner did not change. */
 const LIMIT_NS = 150;
 
 const LENGTHS = {
@@ -28,7 +28,7 @@ export async function measureCost(length: keyof typeof LENGTHS): Promise<Figures
       ]
         .filter((part) => part !== '')
         .join('\n\n'),
-      isGood: worst(calls.calls, 'nothing').addedNs <= LIMIT_NS,
+      isGood: worst(calls.calls, 'empty').addedNs <= LIMIT_NS,
     };
   });
 }
@@ -64,12 +64,13 @@ function worst(calls: readonly CallTimes[], over: 'nothing' | 'empty'): Worst {
 }
 
 function verdict(calls: readonly CallTimes[]): string {
-  const { call, addedNs } = worst(calls, 'nothing');
-  const programs = worst(calls, 'empty');
+  const { call, addedNs } = worst(calls, 'empty');
+  const hooks = worst(calls, 'nothing');
   const isKept = addedNs <= LIMIT_NS ? 'kept' : 'EXCEEDED';
   return (
-    `Most is added to "${call}": ${addedNs.toFixed(0)} ns; the limit of ${LIMIT_NS} ns is ${isKept}. ` +
-    `To empty programs: to "${programs.call}", ${programs.addedNs.toFixed(0)} ns.`
+    `Most is added to empty programs in "${call}": ${addedNs.toFixed(0)} ns; ` +
+    `the limit of ${LIMIT_NS} ns is ${isKept}. With the kernel's own way to the hooks most is added ` +
+    `to "${hooks.call}": ${hooks.addedNs.toFixed(0)} ns.`
   );
 }
 
