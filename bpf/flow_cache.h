@@ -51,6 +51,7 @@ enum flow_side {
 struct flow_owners {
 	struct guarded_owner ends[2]; /* by enum flow_side */
 	__u64 checked_ns;
+	__u64 received_ns; /* when a socket was last found to receive it */
 };
 
 struct flow_entry {

@@ -57,6 +57,7 @@ enum unknown_reason {
 	REASON_OWNER_CHANGING = 3, /* its owner was being written each time it was read */
 	REASON_FRAGMENT = 4,	   /* a later fragment whose first one is not known */
 	REASON_NOT_SEEN = 5,	   /* the packet was recorded without being attributed */
+	REASON_SHARED = 6,	   /* several processes use the socket, and which is forgotten */
 };
 
 /* flowEndReason (136) as IANA numbers it. */

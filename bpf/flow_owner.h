@@ -15,7 +15,8 @@
 
 #define OWNER_RECHECK_NS    (1000 * 1000 * 1000ULL) /* an owner seen using its socket */
 #define OWNER_RETRY_NS	    (10 * 1000 * 1000ULL)   /* one that may yet get better */
-#define OWNER_EAGER_PACKETS 16			    /* so many first packets try without waiting */
+#define ABANDONED_NS	    (10 * 1000 * 1000 * 1000ULL)
+#define OWNER_EAGER_PACKETS 16 /* so many first packets try without waiting */
 
 static __always_inline bool has_side(const struct packet *p, enum flow_side side, __u8 direction)
 {
@@ -39,8 +40,11 @@ static __always_inline const struct guarded_owner *own_owner(const struct flow_o
 static __always_inline bool has_another_socket(struct __sk_buff *skb,
 					       const struct guarded_owner *known)
 {
-	__u64 cookie = bpf_get_socket_cookie(skb);
+	__u64 cookie;
 
+	if (known->owner.method == ATTRIBUTION_KERNEL) /* time alone makes it look again */
+		return false;
+	cookie = bpf_get_socket_cookie(skb);
 	return cookie && cookie != known->cookie;
 }
 
@@ -72,8 +76,6 @@ static __always_inline void note_nobody(struct guarded_owner *known, enum find_r
 {
 	struct process_owner nobody = {};
 
-	if (known->owner.pid)
-		return; /* it had one, as long as its socket was there */
 	switch (result) {
 	case FOUND_KERNEL:
 		nobody.method = ATTRIBUTION_KERNEL;
@@ -97,16 +99,46 @@ static __always_inline void note_nobody(struct guarded_owner *known, enum find_r
 		write_owner(known, &nobody, known->cookie);
 }
 
-/* From another flow's end: a process, or that it was the kernel. */
+/* From another flow's end: a process, or that there is none. */
 static __always_inline bool adopt_end(struct guarded_owner *known, struct flow_entry *flow,
 				      enum flow_side side, __u8 method)
 {
 	struct guarded_owner *other =
 		side == SOURCE ? &flow->owners.ends[0] : &flow->owners.ends[1];
 
-	if (other->owner.method == ATTRIBUTION_KERNEL)
+	if (other->owner.method == ATTRIBUTION_KERNEL ||
+	    other->owner.method == ATTRIBUTION_FORWARDED)
 		return adopt_owner(known, other, other->cookie, ATTRIBUTION_UNKNOWN);
 	return other->owner.pid && adopt_owner(known, other, other->cookie, method);
+}
+
+/*
+ * Whether the connection's other direction knows better than a socket that merely matches: with
+ * address translation a listener of this host can match what is for another host or process.
+ */
+static __always_inline bool is_better_end(const struct guarded_owner *known,
+					  struct flow_entry *reverse, enum flow_side side)
+{
+	const struct process_owner *other =
+		side == SOURCE ? &reverse->owners.ends[0].owner : &reverse->owners.ends[1].owner;
+
+	return other->method == ATTRIBUTION_FORWARDED ||
+	       (other->method == ATTRIBUTION_SOCKET && other->flags & OWNER_USED &&
+		!same_process(other, &known->owner));
+}
+
+/* A peer that goes on sending datagrams to a socket that is closed: they are nobody's. */
+static __always_inline bool is_abandoned(const struct flow_owners *owners, const struct packet *p,
+					 enum flow_side side, enum find_result result, __u64 now)
+{
+	return result == FOUND_KERNEL && side == DESTINATION && p->protocol == IPPROTO_UDP &&
+	       now - owners->received_ns > ABANDONED_NS;
+}
+
+/* An owner that was found, but not seen using its socket. */
+static __always_inline bool is_weak(const struct guarded_owner *known)
+{
+	return known->owner.method == ATTRIBUTION_LISTENER || !(known->owner.flags & OWNER_USED);
 }
 
 /* The owner of a TCP connection whose socket is gone. */
@@ -212,24 +244,24 @@ static __always_inline bool adopt_closed(struct guarded_owner *known, const stru
 	RELATED_KEY(name##_related_key, key_type, version)                                         \
 	ADOPT_QUOTED(name##_quoted, key_type, version)                                             \
                                                                                                    \
-	static __always_inline void name##_side(struct __sk_buff *skb, struct packet *p,           \
-						struct flow_owners *owners, const key_type *key,   \
-						enum flow_side side, __u64 now)                    \
+	static __always_inline void name##_related(                                                \
+		struct __sk_buff *skb, struct packet *p, struct guarded_owner *known,              \
+		const key_type *key, enum flow_side side, enum find_result result, __u64 now)      \
 	{                                                                                          \
-		struct guarded_owner *known = &owners->ends[side];                                 \
-		enum find_result result = find(skb, p, side, known);                               \
 		struct flow_entry *other;                                                          \
 		key_type related;                                                                  \
 		__u8 method;                                                                       \
                                                                                                    \
-		if (result == FOUND_OWNER || known->owner.pid)                                     \
-			return;                                                                    \
-		if (result == FOUND_FORWARDED || result == FOUND_FRAGMENT) {                       \
-			note_nobody(known, result);                                                \
-			return;                                                                    \
-		}                                                                                  \
 		method = name##_related_key(skb, p, key, side, &related);                          \
 		other = method ? bpf_map_lookup_elem(&map, &related) : NULL;                       \
+		if (result == FOUND_OWNER) {                                                       \
+			if (method == ATTRIBUTION_REVERSE_FLOW && other &&                         \
+			    is_better_end(known, other, !side))                                    \
+				adopt_end(known, other, !side, method);                            \
+			else if (known->owner.method == ATTRIBUTION_LISTENER)                      \
+				adopt_closed(known, p, side, now);                                 \
+			return;                                                                    \
+		}                                                                                  \
 		if (other &&                                                                       \
 		    adopt_end(known, other, method == ATTRIBUTION_REVERSE_FLOW ? !side : SOURCE,   \
 			      method))                                                             \
@@ -239,6 +271,30 @@ static __always_inline bool adopt_closed(struct guarded_owner *known, const stru
 		if (adopt_closed(known, p, side, now))                                             \
 			return;                                                                    \
 		note_nobody(known, result);                                                        \
+	}                                                                                          \
+                                                                                                   \
+	static __always_inline void name##_side(struct __sk_buff *skb, struct packet *p,           \
+						struct flow_owners *owners, const key_type *key,   \
+						enum flow_side side, __u64 now)                    \
+	{                                                                                          \
+		struct guarded_owner *known = &owners->ends[side];                                 \
+		enum find_result result = find(skb, p, side, known);                               \
+                                                                                                   \
+		if (result == FOUND_OWNER) {                                                       \
+			if (side == DESTINATION)                                                   \
+				owners->received_ns = now;                                         \
+			if (!is_weak(known) || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)    \
+				return;                                                            \
+		} else if (known->owner.pid) {                                                     \
+			/* It had one as long as its socket was there, and a while longer. */      \
+			if (is_abandoned(owners, p, side, result, now))                            \
+				note_nobody(known, result);                                        \
+			return;                                                                    \
+		} else if (result == FOUND_FORWARDED || result == FOUND_FRAGMENT) {                \
+			note_nobody(known, result);                                                \
+			return;                                                                    \
+		}                                                                                  \
+		name##_related(skb, p, known, key, side, result, now);                             \
 	}                                                                                          \
                                                                                                    \
 	__noinline int name(struct __sk_buff *skb, struct packet *p, struct flow_owners *owners,   \

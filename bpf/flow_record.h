@@ -110,8 +110,21 @@ static __always_inline void fill_noted_receiver(struct flow_record *record)
 	if (record->destination.reason != REASON_NO_SOCKET)
 		return;
 	receiver = bpf_map_lookup_elem(&receivers, &key);
-	if (receiver && (!receiver->released_ns || record->last_ns < receiver->released_ns))
+	if (receiver && record->last_ns + LATE_OWNER_GRACE_NS >= receiver->opened_ns &&
+	    (!receiver->released_ns || record->last_ns < receiver->released_ns))
 		record->destination = receiver->owner;
+}
+
+/*
+ * Which of several processes received a datagram is known by its peer alone. It was noted, and has
+ * been evicted; what the flow took from the socket is merely who used it last.
+ */
+static __always_inline bool is_forgotten_peer(const struct flow_record *record,
+					      const struct process_owner *known,
+					      const struct late_owner *late, enum flow_side side)
+{
+	return record->protocol == IPPROTO_UDP && side == DESTINATION &&
+	       known->flags & OWNER_SHARED && late->owner.flags & OWNER_BY_PEER;
 }
 
 /* The last word on whose the flow was: what was noted since its packets passed counts. */
@@ -130,8 +143,15 @@ static __always_inline void fill_owner(const struct flow_record *record, struct 
 	late = bpf_map_lookup_elem(&late_owners, &from->cookie);
 	if (!late)
 		return;
-	if (late->owner.flags & OWNER_SHARED && owner_by_peer(record, from->cookie, side, to))
-		return;
+	if (late->owner.flags & OWNER_SHARED) {
+		if (owner_by_peer(record, from->cookie, side, to))
+			return;
+		if (is_forgotten_peer(record, to, late, side)) {
+			__builtin_memset(to, 0, sizeof(*to));
+			to->reason = REASON_SHARED;
+			return;
+		}
+	}
 	owner = late->owner;
 	if (is_late_owner_of(late, from->cookie, to, record->last_ns))
 		*to = owner;

@@ -69,7 +69,24 @@ adopt_socket(struct bpf_sock *sk, struct guarded_owner *known, __u64 cookie, __u
 		return FOUND_NO_OWNER;
 	if (adopt_owner(known, stored, cookie ?: stored->cookie, method))
 		return FOUND_OWNER;
+	if (!known->cookie) /* what is noted later is found under it */
+		known->cookie = cookie ?: stored->cookie;
 	return stored->owner.method == ATTRIBUTION_UNKNOWN ? FOUND_NO_OWNER : FOUND_CHANGING;
+}
+
+/*
+ * A listener is right for a SYN. What comes later has it only for want of the connection's own
+ * socket: the kernel's reset, or a segment for a socket that is gone.
+ */
+static __always_inline enum find_result adopt_full_socket(struct bpf_sock *sk,
+							  const struct packet *p,
+							  struct guarded_owner *known, __u64 cookie)
+{
+	if (sk->protocol != IPPROTO_TCP || sk->state != BPF_TCP_LISTEN)
+		return adopt_socket(sk, known, cookie, ATTRIBUTION_UNKNOWN);
+	if (known->owner.pid && (p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN)
+		return FOUND_OWNER;
+	return adopt_socket(sk, known, cookie, ATTRIBUTION_LISTENER);
 }
 
 /* @protocol: TCP or UDP. Addresses are the packet's. */

@@ -142,6 +142,7 @@ struct mptcp_sock {
 struct sk_buff {
 	struct sock *sk;
 	__u8 encapsulation : 1;
+	__u16 inner_network_header; /* 0 where there is none */
 };
 
 struct socket {

@@ -83,6 +83,7 @@ struct receiver_key {
 
 struct receiver {
 	__u64 cookie;
+	__u64 opened_ns;   /* when it was first seen */
 	__u64 released_ns; /* 0: it is open */
 	struct process_owner owner;
 };

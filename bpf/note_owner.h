@@ -83,11 +83,20 @@ static __always_inline void note_receiver(struct guarded_owner *stored, __u16 fa
 {
 	struct receiver receiver = {.cookie = stored->cookie};
 	struct receiver_key key;
+	struct receiver *known;
 
-	if (!is_noted_as_receiver(family, type, protocol) || !read_owner(stored, &receiver.owner))
+	if (!is_noted_as_receiver(family, type, protocol) || (type != SOCK_RAW && !port))
 		return;
 	key = receiver_key(stored->netns, family == AF_INET ? 4 : 6, protocol,
 			   type == SOCK_RAW ? 0 : port);
+	known = bpf_map_lookup_elem(&receivers, &key);
+	if (known && known->cookie == stored->cookie && !known->released_ns &&
+	    same_process(&known->owner, &stored->owner))
+		return;
+	if (!read_owner(stored, &receiver.owner))
+		return;
+	receiver.opened_ns = known && known->cookie == stored->cookie ? known->opened_ns
+								      : bpf_ktime_get_boot_ns();
 	if (bpf_map_update_elem(&receivers, &key, &receiver, BPF_ANY))
 		count(OWNERS_NOT_STORED, 1);
 }

@@ -21,14 +21,10 @@ static __always_inline __u64 cookie_of_receiver(struct bpf_sock *sk)
 	return tcp ? ((struct sock *)tcp)->__sk_common.skc_cookie.counter : 0;
 }
 
-static __always_inline enum find_result adopt_receiver(struct bpf_sock *sk,
+static __always_inline enum find_result adopt_receiver(struct bpf_sock *sk, const struct packet *p,
 						       struct guarded_owner *known)
 {
-	__u8 method = ATTRIBUTION_UNKNOWN;
-
-	if (sk->protocol == IPPROTO_TCP && sk->state == BPF_TCP_LISTEN)
-		method = ATTRIBUTION_LISTENER;
-	return adopt_socket(sk, known, cookie_of_receiver(sk), method);
+	return adopt_full_socket(sk, p, known, cookie_of_receiver(sk));
 }
 
 /*
@@ -41,8 +37,6 @@ static __always_inline bool is_forwarded(struct __sk_buff *skb, const struct pac
 
 	if (p->flags & FLOW_LOOPBACK)
 		return false;
-	if (skb->pkt_type == PACKET_OTHERHOST)
-		return true;
 	route.ifindex = skb->ifindex;
 	route.l4_protocol = p->protocol;
 	if (p->ip_version == 4) {
@@ -60,8 +54,10 @@ static __always_inline bool is_forwarded(struct __sk_buff *skb, const struct pac
 	case BPF_FIB_LKUP_RET_NO_NEIGH:
 	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
 		return true;
-	default: /* local, multicast, or this host does not forward */
+	case BPF_FIB_LKUP_RET_NOT_FWDED: /* local or multicast: to a bridge's own address, say */
 		return false;
+	default: /* this host does not forward */
+		return skb->pkt_type == PACKET_OTHERHOST;
 	}
 }
 
@@ -90,6 +86,10 @@ static __always_inline enum find_result find_noted_receiver(const struct packet 
 					       has_ports(p->protocol) ? p->destination_port : 0);
 	struct receiver *receiver = bpf_map_lookup_elem(&receivers, &key);
 
+	if (!receiver && key.port) {
+		key.port = 0; /* a raw socket of a protocol with ports */
+		receiver = bpf_map_lookup_elem(&receivers, &key);
+	}
 	if (!receiver || receiver->released_ns || !receiver->owner.pid)
 		return has_ports(p->protocol) ? FOUND_NO_SOCKET : FOUND_KERNEL;
 	if (same_process(&known->owner, &receiver->owner) && known->cookie == receiver->cookie)
@@ -114,7 +114,7 @@ static __always_inline enum find_result find_receiver(struct __sk_buff *skb, con
 	if (is_bound_to_any_address(sk) && is_forwarded(skb, p))
 		result = FOUND_FORWARDED;
 	else
-		result = adopt_receiver(sk, known);
+		result = adopt_receiver(sk, p, known);
 	bpf_sk_release(sk);
 	return result;
 }

@@ -20,7 +20,9 @@ static __always_inline bool is_encapsulated(struct __sk_buff *skb, const struct 
 	if (!meter_settings.can_cast)
 		return false;
 	kernel_skb = bpf_cast_to_kern_ctx(skb);
-	return BPF_CORE_READ_BITFIELD(kernel_skb, encapsulation);
+	/* WireGuard and IPsec leave the one without the other. */
+	return BPF_CORE_READ_BITFIELD(kernel_skb, encapsulation) ||
+	       kernel_skb->inner_network_header;
 }
 
 /*
@@ -42,7 +44,7 @@ static __always_inline enum find_result find_sender(struct __sk_buff *skb, const
 	if (sk) {
 		if (is_encapsulated(skb, p, sk))
 			return FOUND_KERNEL;
-		result = adopt_socket(sk, known, cookie, ATTRIBUTION_UNKNOWN);
+		result = adopt_full_socket(sk, p, known, cookie);
 		if (result != FOUND_NO_OWNER)
 			return result;
 	}

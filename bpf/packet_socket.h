@@ -35,21 +35,18 @@ static __always_inline __u32 netns_of(struct __sk_buff *skb)
 }
 
 /* The packet's own socket, by its cookie: a datagram's owner may be noted only later. */
-static __always_inline enum find_result find_own_owner(struct __sk_buff *skb,
-						       struct guarded_owner *known)
+static __always_inline enum find_result
+find_own_owner(struct __sk_buff *skb, const struct packet *p, struct guarded_owner *known)
 {
 	struct bpf_sock *sk = skb->sk;
 	__u64 cookie = bpf_get_socket_cookie(skb);
-	__u8 method = ATTRIBUTION_UNKNOWN;
 
 	sk = sk ? bpf_sk_fullsock(sk) : NULL;
 	if (!sk)
 		return FOUND_NO_OWNER;
 	if (!known->cookie)
 		known->cookie = cookie;
-	if (sk->protocol == IPPROTO_TCP && sk->state == BPF_TCP_LISTEN)
-		method = ATTRIBUTION_LISTENER;
-	return adopt_socket(sk, known, cookie, method);
+	return adopt_full_socket(sk, p, known, cookie);
 }
 
 /* The socket to which this packet would be an answer. */
@@ -72,7 +69,7 @@ find_other_owner(struct __sk_buff *skb, const struct packet *p, struct guarded_o
 	sk = p->at_receiver ? look_up_sender(skb, p) : look_up_receiver(skb, p);
 	if (!sk)
 		return FOUND_KERNEL;
-	result = adopt_receiver(sk, known);
+	result = adopt_receiver(sk, p, known);
 	bpf_sk_release(sk);
 	return result;
 }
@@ -81,7 +78,8 @@ static __always_inline enum find_result find_at_socket(struct __sk_buff *skb,
 						       const struct packet *p, enum flow_side side,
 						       struct guarded_owner *known)
 {
-	return side == own_side(p) ? find_own_owner(skb, known) : find_other_owner(skb, p, known);
+	return side == own_side(p) ? find_own_owner(skb, p, known)
+				   : find_other_owner(skb, p, known);
 }
 
 static __always_inline bool is_watched(struct bpf_sock *sk)
@@ -141,7 +139,8 @@ __noinline int is_copy(struct __sk_buff *skb, struct packet *p)
 	if (!p)
 		return false;
 	sk = sk ? bpf_sk_fullsock(sk) : NULL;
-	if (!sk || sk->type != SOCK_RAW)
+	if (!sk || sk->type != SOCK_RAW ||
+	    (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP))
 		return false;
 	sk = look_up_receiver(skb, p);
 	if (!sk)

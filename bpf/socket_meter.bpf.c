@@ -27,7 +27,7 @@ METER_IN(meter_packet_v6, flows_v6, struct flow_key_v6, 6, attribute_packet_v6)
 		if (!entry)                                                                        \
 			return false;                                                              \
 		if (bpf_get_socket_cookie(skb) != entry->owners.ends[1].cookie)                    \
-			find_own_owner(skb, &entry->owners.ends[1]);                               \
+			find_own_owner(skb, p, &entry->owners.ends[1]);                            \
 		return true;                                                                       \
 	}
 

@@ -66,10 +66,10 @@ static __always_inline void note_socket(struct sock *sk, __u8 flags)
 	if (!stored)
 		return;
 	cookie = cookie_of(sk);
-	if (is_noted(stored, task, cookie, flags))
-		return;
-	stored->netns = sk->__sk_common.skc_net.net->ns.inum;
-	note_process(stored, task, cookie, flags);
+	if (!is_noted(stored, task, cookie, flags)) {
+		stored->netns = sk->__sk_common.skc_net.net->ns.inum;
+		note_process(stored, task, cookie, flags);
+	}
 	note_receiver(stored, sk->__sk_common.skc_family, sk->sk_type, sk->sk_protocol,
 		      bpf_htons(sk->__sk_common.skc_num));
 }
@@ -150,7 +150,8 @@ static __always_inline void note_closed(struct sock *sk)
 	closed.owner.flags = 0;
 	closed.closed_ns = bpf_ktime_get_boot_ns();
 	closed.cookie = cookie_of(sk);
-	bpf_map_update_elem(&closed_connections, &key, &closed, BPF_ANY);
+	if (bpf_map_update_elem(&closed_connections, &key, &closed, BPF_ANY))
+		count(OWNERS_NOT_STORED, 1);
 }
 
 /*
@@ -232,7 +233,7 @@ static __always_inline struct guarded_owner *note_datagram(struct bpf_sock_addr 
 	struct bpf_sock *sk = ctx->sk;
 	struct guarded_owner *stored;
 
-	if (!sk || task->flags & PF_KTHREAD)
+	if (!sk || ctx->protocol != IPPROTO_UDP || task->flags & PF_KTHREAD)
 		return NULL;
 	stored = stored_owner(sk);
 	if (!stored)

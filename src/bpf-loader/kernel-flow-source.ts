@@ -110,8 +110,12 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
 /** The programs, and what attaches them. */
 type Loaded = readonly [BpfObject, () => PacketCapture];
 
+/** What was learned of an owner must not be forgotten before the flow expires. */
+const MIN_OWNERS = 65_536;
+
 function cacheSizes({ maxFlows }: CacheOptions): Readonly<Record<string, number>> {
-  return { flows_v4: maxFlows, flows_v6: maxFlows };
+  const owners = Math.max(MIN_OWNERS, maxFlows);
+  return { flows_v4: maxFlows, flows_v6: maxFlows, late_owners: owners, peer_owners: owners };
 }
 
 function loadForInterfaces(

@@ -12,6 +12,7 @@ const REASONS: Readonly<Record<keyof typeof UNKNOWN_REASON, string>> = {
   REASON_OWNER_CHANGING: 'owner changing',
   REASON_FRAGMENT: 'fragment without its first one',
   REASON_NOT_SEEN: 'recorded without being attributed',
+  REASON_SHARED: 'several processes on a socket',
 };
 
 /** The contract's order is best first, but for those that were not found at all. */

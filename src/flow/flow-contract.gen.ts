@@ -134,6 +134,7 @@ export const UNKNOWN_REASON = {
   REASON_OWNER_CHANGING: 3,
   REASON_FRAGMENT: 4,
   REASON_NOT_SEEN: 5,
+  REASON_SHARED: 6,
 } as const;
 
 export const FLOW_END_REASON = {
