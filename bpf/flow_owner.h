@@ -58,7 +58,7 @@ static __always_inline bool owner_is_due(const struct flow_entry *entry, enum fl
 		return true;
 	if (entry->owners.ends[side].owner.flags & OWNER_USED)
 		return since >= OWNER_RECHECK_NS;
-	return since >= OWNER_RETRY_NS || (entry->state & STATE_PACKETS) <= OWNER_EAGER_PACKETS;
+	return since >= OWNER_RETRY_NS || entry->state >> WRITER_SHIFT <= OWNER_EAGER_PACKETS;
 }
 
 static __always_inline bool owners_are_due(struct __sk_buff *skb, const struct flow_entry *entry,
@@ -122,9 +122,10 @@ static __always_inline bool is_better_end(const struct guarded_owner *known,
 	const struct process_owner *other =
 		side == SOURCE ? &reverse->owners.ends[0].owner : &reverse->owners.ends[1].owner;
 
-	return other->method == ATTRIBUTION_FORWARDED ||
-	       (other->method == ATTRIBUTION_SOCKET && other->flags & OWNER_USED &&
-		!same_process(other, &known->owner));
+	if (other->method == ATTRIBUTION_FORWARDED)
+		return true;
+	return other->method == ATTRIBUTION_SOCKET && !same_process(other, &known->owner) &&
+	       (other->flags & OWNER_USED || known->owner.method == ATTRIBUTION_LISTENER);
 }
 
 /* A peer that goes on sending datagrams to a socket that is closed: they are nobody's. */

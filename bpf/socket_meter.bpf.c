@@ -34,6 +34,28 @@ METER_IN(meter_packet_v6, flows_v6, struct flow_key_v6, 6, attribute_packet_v6)
 NOTE_RECEIVER(note_receiver_v4, flows_v4, struct flow_key_v4)
 NOTE_RECEIVER(note_receiver_v6, flows_v6, struct flow_key_v6)
 
+/*
+ * Each raw socket of ICMP gets a copy of each reply, before its own filter. It counts once: where
+ * the request came from.
+ */
+#define IS_COPY_OF_REPLY(name, map, key_type, related_key)                                         \
+	__noinline int name(struct __sk_buff *skb, struct packet *p)                               \
+	{                                                                                          \
+		struct flow_entry *request;                                                        \
+		key_type key, related;                                                             \
+                                                                                                   \
+		if (!p)                                                                            \
+			return false;                                                              \
+		MAKE_KEY(&key, p, FLOW_INGRESS);                                                   \
+		if (related_key(skb, p, &key, DESTINATION, &related) != ATTRIBUTION_ICMP_ID)       \
+			return false;                                                              \
+		request = bpf_map_lookup_elem(&map, &related);                                     \
+		return request && request->owners.ends[0].cookie != bpf_get_socket_cookie(skb);    \
+	}
+
+IS_COPY_OF_REPLY(is_copy_of_reply_v4, flows_v4, struct flow_key_v4, attribute_packet_v4_related_key)
+IS_COPY_OF_REPLY(is_copy_of_reply_v6, flows_v6, struct flow_key_v6, attribute_packet_v6_related_key)
+
 /* A global function, so that the verifier walks its many paths once and not per caller. */
 __noinline int parse_ip_packet(struct __sk_buff *skb, struct packet *p)
 {
@@ -97,6 +119,10 @@ int socket_ingress(struct __sk_buff *skb)
 	bool flow_exists;
 
 	if (!read_packet(skb, &packet) || is_copy(skb, &packet))
+		return PASS;
+	if (packet.protocol == IPPROTO_ICMP && is_copy_of_reply_v4(skb, &packet))
+		return PASS;
+	if (packet.protocol == IPPROTO_ICMPV6 && is_copy_of_reply_v6(skb, &packet))
 		return PASS;
 	packet.at_receiver = true;
 	if (!(packet.flags & FLOW_LOOPBACK))

@@ -243,12 +243,13 @@ static __always_inline struct guarded_owner *note_datagram(struct bpf_sock_addr 
 	return stored->owner.flags & OWNER_SHARED ? stored : NULL;
 }
 
-static __always_inline void note_peer(struct guarded_owner *stored, const struct peer_key *peer)
+/* The caller itself, not what is stored: another process may have taken the socket meanwhile. */
+static __always_inline void note_peer(const struct peer_key *peer)
 {
 	struct process_owner *known, owner;
 
-	if (!read_owner(stored, &owner))
-		return;
+	describe_process(bpf_get_current_task_btf(), &owner);
+	owner.flags = OWNER_USED | OWNER_BY_PEER | OWNER_SHARED;
 	known = bpf_map_lookup_elem(&peer_owners, peer);
 	if (known && same_process(known, &owner))
 		return;
@@ -266,7 +267,7 @@ static __always_inline void note_datagram_v4(struct bpf_sock_addr *ctx)
 	peer.cookie = stored->cookie;
 	*(__u32 *)peer.address = ctx->user_ip4;
 	peer.port = ctx->user_port;
-	note_peer(stored, &peer);
+	note_peer(&peer);
 }
 
 static __always_inline void note_datagram_v6(struct bpf_sock_addr *ctx)
@@ -287,7 +288,7 @@ static __always_inline void note_datagram_v6(struct bpf_sock_addr *ctx)
 		address[0] = address[3];
 		address[2] = address[3] = 0;
 	}
-	note_peer(stored, &peer);
+	note_peer(&peer);
 }
 
 /*
