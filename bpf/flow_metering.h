@@ -127,8 +127,7 @@ static __always_inline void release_scratch(struct overflow_scratch *scratch)
 }
 
 /* The packet as a record of its own, when the cache has no place for it. */
-static __always_inline struct flow_record *begin_overflow(const struct packet *p, __u64 now,
-							  bool cache_full)
+static __always_inline struct flow_record *begin_overflow(const struct packet *p, __u64 now)
 {
 	struct flow_record *record;
 
@@ -142,8 +141,6 @@ static __always_inline struct flow_record *begin_overflow(const struct packet *p
 	fill_from_packet(record, p, now);
 	record->source.reason = record->destination.reason = REASON_NOT_SEEN;
 	count(SINGLE_PACKET_RECORDS, 1);
-	if (cache_full)
-		count(CACHE_FULL_PACKETS, p->segments);
 	return record;
 }
 
@@ -153,8 +150,7 @@ static __always_inline struct flow_record *begin_overflow(const struct packet *p
  * verified once by themselves: inlined behind the parser, loading takes nine times as long.
  */
 #define METER_OVERFLOW(name, key_type, version, attribute)                                         \
-	__noinline int name(struct __sk_buff *skb, struct packet *p, key_type *key, __u64 now,     \
-			    bool cache_full)                                                       \
+	__noinline int name(struct __sk_buff *skb, struct packet *p, key_type *key, __u64 now)     \
 	{                                                                                          \
 		struct overflow_scratch *scratch;                                                  \
 		struct flow_record *record;                                                        \
@@ -164,7 +160,7 @@ static __always_inline struct flow_record *begin_overflow(const struct packet *p
 		scratch = claim_scratch();                                                         \
 		if (scratch)                                                                       \
 			attribute(skb, p, &scratch->owners, key, now);                             \
-		record = begin_overflow(p, now, cache_full);                                       \
+		record = begin_overflow(p, now);                                                   \
 		if (record) {                                                                      \
 			FILL_FROM_KEY(record, key, version);                                       \
 			if (scratch)                                                               \
@@ -174,7 +170,7 @@ static __always_inline struct flow_record *begin_overflow(const struct packet *p
 		}                                                                                  \
 		if (scratch)                                                                       \
 			release_scratch(scratch);                                                  \
-		return 0;                                                                          \
+		return record != NULL;                                                             \
 	}
 
 #define METER_IN(name, map, key_type, version, attribute)                                          \
@@ -209,7 +205,9 @@ static __always_inline struct flow_record *begin_overflow(const struct packet *p
 				return 0;                                                          \
 			}                                                                          \
 		}                                                                                  \
-		return name##_overflow(skb, p, &key, now, error == -E2BIG);                        \
+		if (name##_overflow(skb, p, &key, now) && error == -E2BIG)                         \
+			count(CACHE_FULL_PACKETS, p->segments);                                    \
+		return 0;                                                                          \
 	}
 
 #endif

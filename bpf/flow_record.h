@@ -131,6 +131,8 @@ static __always_inline bool is_forgotten_peer(const struct flow_record *record,
 static __always_inline void fill_owner(const struct flow_record *record, struct guarded_owner *from,
 				       enum flow_side side, struct process_owner *to)
 {
+	/* A copy: before kernel 6.2 an iterator may not give a helper a key in the map it walks. */
+	__u64 cookie = from->cookie;
 	struct process_owner owner;
 	struct late_owner *late;
 
@@ -138,13 +140,13 @@ static __always_inline void fill_owner(const struct flow_record *record, struct 
 		__builtin_memset(to, 0, sizeof(*to));
 		to->reason = REASON_OWNER_CHANGING;
 	}
-	if (!from->cookie)
+	if (!cookie)
 		return;
-	late = bpf_map_lookup_elem(&late_owners, &from->cookie);
+	late = bpf_map_lookup_elem(&late_owners, &cookie);
 	if (!late)
 		return;
 	if (late->owner.flags & OWNER_SHARED) {
-		if (owner_by_peer(record, from->cookie, side, to))
+		if (owner_by_peer(record, cookie, side, to))
 			return;
 		if (is_forgotten_peer(record, to, late, side)) {
 			__builtin_memset(to, 0, sizeof(*to));
@@ -153,7 +155,7 @@ static __always_inline void fill_owner(const struct flow_record *record, struct 
 		}
 	}
 	owner = late->owner;
-	if (is_late_owner_of(late, from->cookie, to, record->last_ns))
+	if (is_late_owner_of(late, cookie, to, record->last_ns))
 		*to = owner;
 }
 
