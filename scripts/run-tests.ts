@@ -62,13 +62,16 @@ async function runTests(places: readonly string[]): Promise<boolean> {
 }
 
 /** Whether all is well. */
-function report(exitCode: number, { passed, failed: failedTests, skipped }: TestCount): boolean {
+function report(exitCode: number, count: TestCount): boolean {
+  const { passed, failed: failedTests, skipped, failures } = count;
   const isCI = (process.env.CI ?? '') !== '';
   let failed = failedTests;
   for (const title of skipped) {
     if (isCI) failed++;
     process.stdout.write(`${isCI ? 'failed, because CI must not skip' : 'skipped'}: ${title}\n`);
   }
+  // tap's reporter shows them on a terminal; elsewhere it can end before it has.
+  if (!process.stdout.isTTY) for (const text of failures) process.stdout.write(`${text}\n`);
   if (exitCode !== 0 && failed === 0) {
     process.stdout.write(`tap ended with exit code ${exitCode}\n`);
     failed = 1;

@@ -6,9 +6,14 @@ export interface TestCount {
   readonly failed: number;
   /** "title: reason" of each test that was skipped. */
   readonly skipped: readonly string[];
+  /** What failed, each with the beginning of its diagnostics. */
+  readonly failures: readonly string[];
 }
 
 const SKIPPED = /^ *ok \d+(?: - (.*?))? # SKIP\b ?(.*)$/gm;
+/** An assertion with its diagnostics; not a test that failed because one of its assertions did. */
+const FAILED = /^( *)not ok \d+(?!.* # time=).*\n(?:\1 {2}---\n[^]*?\n\1 {2}\.\.\.$)?/gm;
+const MOST_LINES = 40;
 
 /** @throws Error when the closing comment with tap's own count is missing: the run was cut short */
 export function countTests(tapOutput: string): TestCount {
@@ -19,5 +24,8 @@ export function countTests(tapOutput: string): TestCount {
   const skipped = [...tapOutput.matchAll(SKIPPED)].map(([, title = '', reason = '']) =>
     [title, reason].filter((part) => part !== '').join(': '),
   );
-  return { passed: count('pass'), failed: count('fail'), skipped };
+  const failures = [...tapOutput.matchAll(FAILED)].map(([text]) =>
+    text.split('\n').slice(0, MOST_LINES).join('\n'),
+  );
+  return { passed: count('pass'), failed: count('fail'), skipped, failures };
 }

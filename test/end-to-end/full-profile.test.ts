@@ -23,7 +23,7 @@ for (const version of [9, 10] as const) {
     const capture = await startExportCapture(t, collector.port);
     const exporter = await startExport(t, {
       ...{ namespace, interfaces: ['lo'], version, cgroup, port: collector.port },
-      options: ['--profile', 'full', '--unknown-name', 'nobody'],
+      options: ['--profile', 'full', '--kernel-name', 'nobody'],
     });
     await runGenerator(t, { namespace, cgroup }, ['udp-client', 'asker'], ...TO);
     await exporter.stop();
@@ -53,7 +53,7 @@ t.test('live --wide shows the command line below the flow', { skip }, async (t) 
   await live.line('err', /metering lo/);
   await runGenerator(t, { namespace, cgroup }, ['udp-client', 'asker'], ...TO);
   await live.stop();
-  const at = live.out.findIndex((line) => /asker\[\d+\] -> \(unknown\)/.test(line));
+  const at = live.out.findIndex((line) => /asker\[\d+\] -> \(kernel\)/.test(line));
   t.ok(at >= 0, live.out.join('\n'));
   const below = live.out[at + 1] ?? '';
   t.ok(below.startsWith(`${' '.repeat(17)}/`) && below.includes(`${COMMAND_LINE}  (`), below);

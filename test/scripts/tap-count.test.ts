@@ -26,3 +26,18 @@ t.test('names what was skipped, with the reason, at any depth', async (t) => {
 t.test('a run without a total is an error, not a success', async (t) => {
   t.throws(() => countTests('ok 1 - a\n'), /cut short/);
 });
+
+t.test('shows what failed with its diagnostics, and not the tests around it', async (t) => {
+  const output = [
+    '    not ok 2 - octets',
+    '      ---',
+    '      diff: 1',
+    '      ...',
+    '    1..2',
+    'not ok 1 - counts # time=3ms',
+    '# { total: 2, pass: 1, fail: 1 }',
+  ];
+  t.same(countTests(output.join('\n')).failures, [
+    '    not ok 2 - octets\n      ---\n      diff: 1\n      ...',
+  ]);
+});

@@ -84,6 +84,12 @@ export function tcFilterArgument(filter: TcFilter): object {
   };
 }
 
+/**
+ * Buffers of which an argument holds only the address: as long as the argument is in use, so are
+ * they, and the garbage collector lets them be.
+ */
+const HELD = Symbol('held');
+
 /** @param log where the kernel writes the verifier's log of a program that it refuses */
 export function openArgument(log: Buffer): object {
   return {
@@ -97,6 +103,7 @@ export function openArgument(log: Buffer): object {
     kernel_log_buf: koffi.address(log),
     kernel_log_size: log.length,
     kernel_log_level: 0,
+    [HELD]: log,
   };
 }
 
@@ -106,6 +113,7 @@ export function iteratorArgument(linkInfo: Buffer): object {
     sz: koffi.sizeof(iterateOptions),
     link_info: koffi.address(linkInfo),
     link_info_len: linkInfo.length,
+    [HELD]: linkInfo,
   };
 }
 
@@ -134,6 +142,7 @@ export function testRunArgument(run: TestRun): { retval: number; duration: numbe
     flags: 0,
     cpu: 0,
     batch_size: 0,
+    [HELD]: run,
   };
   return argument;
 }

@@ -156,6 +156,7 @@ export const PROTOCOL_CASES: readonly Case[] = [
   },
   {
     name: 'a second subflow of Multipath TCP, which the kernel opens',
+    isSlow: true,
     missing: mptcpMissing,
     run: async (scene) => {
       const { here, there, interfaceName, otherThereAddress } = scene;
@@ -163,7 +164,8 @@ export const PROTOCOL_CASES: readonly Case[] = [
       for (const place of [here, there]) execIn(place, 'ip', 'mptcp', 'limits', 'set', ...limits);
       const endpoint = [otherThereAddress, 'dev', interfaceName, 'signal'];
       execIn(there, 'ip', 'mptcp', 'endpoint', 'add', ...endpoint);
-      const much = ['--size', 60_000, '--count', 200];
+      // much, and a while more, in which the second one joins
+      const much = ['--size', 60_000, '--count', 200, '--idle-seconds', 2];
       const { who, peerPort } = await sendOut(scene, MPTCP_OPTIONS, ...much);
       execIn(there, 'ip', 'mptcp', 'endpoint', 'flush');
       const isSecond = ofPeerPort(TCP, peerPort);
