@@ -156,7 +156,6 @@ export const PROTOCOL_CASES: readonly Case[] = [
   },
   {
     name: 'a second subflow of Multipath TCP, which the kernel opens',
-    isSlow: true,
     missing: mptcpMissing,
     run: async (scene) => {
       const { here, there, interfaceName, otherThereAddress } = scene;
