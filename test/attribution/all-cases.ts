@@ -12,6 +12,7 @@ import { SERVER_CASES } from './cases/servers.js';
 import { SHORT_LIVED_CASES } from './cases/short-lived.js';
 import { PROGRAM_CASES } from './cases/programs.js';
 import { PROTOCOL_CASES } from './cases/protocols.js';
+import { TRANSLATION_CASES } from './cases/translations.js';
 import { IO_CASES } from './cases/ways-of-io.js';
 
 export const ALL_CASES: readonly Case[] = [
@@ -28,4 +29,5 @@ export const ALL_CASES: readonly Case[] = [
   ...PROTOCOL_CASES,
   ...KERNEL_CASES,
   ...FORWARDED_CASES,
+  ...TRANSLATION_CASES,
 ];

@@ -28,6 +28,7 @@ export const SKIP_REASONS = {
   tun: 'this kernel has no tun devices',
   udpLite: 'this kernel has no UDP-Lite',
   vxlan: 'this kernel has no VXLAN',
+  translation: 'this kernel has no address translation by nftables',
 } as const;
 export type SkipReason = keyof typeof SKIP_REASONS;
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Sends N echo requests and waits for each reply, through a raw socket or a ping socket. */
+/*
+ * Sends N echo requests and waits for each reply, through a raw socket or a ping socket. With
+ * --unconnected a raw socket gets every other echo of the host, too.
+ */
 #include "generator.h"
 #include <sys/time.h>
 
@@ -8,6 +11,8 @@ struct plan {
 	long count;
 	long size;
 	bool ping_socket;
+	bool unconnected;
+	bool wait;
 };
 
 /* The eight octets that ICMP and ICMPv6 echo share. */
@@ -24,6 +29,8 @@ static const struct option options[] = {
 	{"count", required_argument, NULL, 'n'},
 	{"size", required_argument, NULL, 's'},
 	{"ping-socket", no_argument, NULL, 'g'},
+	{"unconnected", no_argument, NULL, 'u'},
+	{"wait", no_argument, NULL, 'w'},
 	{0},
 };
 
@@ -46,13 +53,20 @@ static struct plan parse(int argc, char **argv)
 		case 'g':
 			plan.ping_socket = true;
 			break;
+		case 'u':
+			plan.unconnected = true;
+			break;
+		case 'w':
+			plan.wait = true;
+			break;
 		default:
 			plan.address = NULL;
 			optind = argc;
 		}
 	}
 	if (!plan.address || plan.size > 1400)
-		usage("icmp-echo --to ADDRESS [--count N] [--size N] [--ping-socket]");
+		usage("icmp-echo --to ADDRESS [--count N] [--size N] [--ping-socket] "
+		      "[--unconnected] [--wait]");
 	return plan;
 }
 
@@ -106,8 +120,12 @@ int main(int argc, char **argv)
 
 	if (setsockopt(socket_fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) != 0)
 		fail("SO_RCVTIMEO");
-	if (connect(socket_fd, &peer.any, endpoint_length(&peer)) != 0)
+	if (!plan.unconnected && connect(socket_fd, &peer.any, endpoint_length(&peer)) != 0)
 		fail("connect");
+	if (plan.wait) {
+		report("ready", "");
+		wait_for_word();
+	}
 	for (long i = 0; i < plan.count; i++) {
 		echo.sequence = htons(i);
 		echo.checksum = 0;
@@ -116,7 +134,8 @@ int main(int argc, char **argv)
 			echo.checksum = checksum(packet, length);
 			memcpy(packet, &echo, sizeof(echo));
 		}
-		if (send(socket_fd, packet, length, 0) != length)
+		if (sendto(socket_fd, packet, length, 0, plan.unconnected ? &peer.any : NULL,
+			   plan.unconnected ? endpoint_length(&peer) : 0) != length)
 			fail("send");
 		await_reply(socket_fd, v4 && !plan.ping_socket, &echo, plan.ping_socket);
 	}

@@ -47,6 +47,14 @@ static ssize_t next_readv(struct receiver *r)
 	return readv(r->socket_fd, parts, 2);
 }
 
+static ssize_t next_from(struct receiver *r)
+{
+	union endpoint peer;
+	socklen_t length = sizeof(peer);
+
+	return recvfrom(r->socket_fd, block, BLOCK, 0, &peer.any, &length);
+}
+
 static ssize_t next_mmsg(struct receiver *r)
 {
 	static uint8_t blocks[BATCH][2048];
@@ -143,10 +151,15 @@ static const struct {
 	const char *name;
 	ssize_t (*next)(struct receiver *receiver);
 } ways[] = {
-	{"readv", next_readv},	     {"recvmmsg", next_mmsg},
-	{"splice", next_splice},     {"peek", next_peek},
-	{"zerocopy", next_zerocopy}, {"uring-recv", next_uring},
-	{"uring-read", next_uring},  {"uring-recvmsg", next_uring_message},
+	{"readv", next_readv},
+	{"recvfrom", next_from},
+	{"recvmmsg", next_mmsg},
+	{"splice", next_splice},
+	{"peek", next_peek},
+	{"zerocopy", next_zerocopy},
+	{"uring-recv", next_uring},
+	{"uring-read", next_uring},
+	{"uring-recvmsg", next_uring_message},
 };
 
 static void prepare(struct receiver *r)

@@ -2,7 +2,7 @@
 /*
  * Connects, by SCTP if asked to, sends N octets, reads what comes back if asked to, and exits at
  * once. --parallel opens all connections before it talks on the first; --parts sends the octets in
- * so many pieces.
+ * so many pieces, with --wait each when the test says so.
  */
 #include "generator.h"
 #include <linux/tcp.h>
@@ -89,11 +89,11 @@ static void talk(const struct plan *plan, int socket_fd)
 	int port = local_port(socket_fd);
 	long received = 0;
 
-	if (plan->wait) {
-		report("ready", ",\"port\":%d", port);
-		wait_for_word();
-	}
 	for (long part = 0; part < plan->parts; part++) {
+		if (plan->wait) {
+			report("ready", ",\"port\":%d", port);
+			wait_for_word();
+		}
 		if (part > 0)
 			usleep(plan->pause_ms * 1000);
 		received += send_octets(socket_fd, plan->octets / plan->parts, plan->read_echo);

@@ -4,6 +4,7 @@
  * the process that accepts; a child forked for the connection (--fork); a thread (--threads); or
  * one of several workers, which accept from the one socket (--workers), listen each on a socket of
  * its own (--reuseport), or are handed the connection over a Unix socket (--pass).
+ * With --close-unread it reads one octet and closes while the rest is unread: a reset.
  * With "-- PROGRAM" it becomes that program in the end, which inherits the listening socket.
  */
 #include "descriptor.h"
@@ -34,6 +35,7 @@ struct plan {
 	bool wait;
 	bool wait_to_reply;
 	bool never_accept;
+	bool close_unread;
 };
 
 struct connection {
@@ -91,6 +93,16 @@ static bool send_all(int socket_fd, const char *block, long octets)
 	return true;
 }
 
+static void close_unread(const struct connection *connection)
+{
+	char octet;
+
+	if (recv(connection->socket_fd, &octet, 1, 0) != 1)
+		fail("recv");
+	close(connection->socket_fd);
+	report("served", ",\"peer_port\":%d", connection->peer_port);
+}
+
 static void serve(const struct connection *connection)
 {
 	const struct plan *plan = connection->plan;
@@ -101,6 +113,10 @@ static void serve(const struct connection *connection)
 	long octets = 0;
 	ssize_t got;
 
+	if (plan->close_unread) {
+		close_unread(connection);
+		return;
+	}
 	while ((got = recv(socket_fd, block, sizeof(block), 0)) > 0) {
 		octets += got;
 		if (plan->echo)
@@ -254,7 +270,8 @@ static const char usage_text[] =
 	"tcp-server [--address ADDRESS] [--port N] [--listening-fd N] [--count N] [--echo] "
 	"[--sctp] "
 	"[--reply OCTETS] [--fork|--threads|--workers N [--reuseport|--pass]] [--wait] "
-	"[--wait-to-reply] [--backlog N] [--never-accept] [-- PROGRAM ARGUMENT...]";
+	"[--wait-to-reply] [--backlog N] [--never-accept] [--close-unread] [-- PROGRAM "
+	"ARGUMENT...]";
 
 int main(int argc, char **argv)
 {
@@ -275,6 +292,7 @@ int main(int argc, char **argv)
 		{"sctp", .flag = &plan.sctp},
 		{"wait", .flag = &plan.wait},
 		{"never-accept", .flag = &plan.never_accept},
+		{"close-unread", .flag = &plan.close_unread},
 		{"wait-to-reply", .flag = &plan.wait_to_reply},
 		{0},
 	};

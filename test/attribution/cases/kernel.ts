@@ -23,6 +23,8 @@ const SOURCE_PORT = 20_000;
 /** ICMP types, by family. */
 const ECHO_REQUEST: Record<Family, number> = { ipv4: 8, ipv6: 128 };
 const ECHO_REPLY: Record<Family, number> = { ipv4: 0, ipv6: 129 };
+/** The first two octets of a reply of ICMPv6, where UDP has its port. */
+const REPLY_AS_PORT = 129 << 8;
 const UNREACHABLE: Record<Family, number> = { ipv4: 3, ipv6: 1 };
 const TIME_EXCEEDED: Record<Family, number> = { ipv4: 11, ipv6: 3 };
 
@@ -48,6 +50,27 @@ function ping(socket: string, ...options: readonly string[]): Case {
     },
   };
 }
+
+/** Each raw socket is handed the replies to both, at sockets too. */
+const TWO_PINGS: Case = {
+  name: 'two processes that ping through raw sockets at the same time',
+  run: async (scene) => {
+    const pingers = [scene.thereAddress, scene.otherThereAddress].map((address) => {
+      const to = ['--to', address, '--count', 5, '--unconnected', '--wait'];
+      return { address, program: startHere(scene, 'icmp-echo', 'ping', ...to) };
+    });
+    for (const { program } of pingers) await program.report('ready');
+    for (const { program } of pingers) program.write('\n');
+    const truths: Truth[] = [];
+    for (const { address, program } of pingers) {
+      const who = await lastReport(program);
+      const owns: Truth['owns'] = ({ peerAddress }) => peerAddress === address;
+      const [sent, received] = [counted(who), counted(who)];
+      truths.push({ who, owns, sent, received, methods: ['icmpId', 'socket'] });
+    }
+    return truths;
+  },
+};
 
 /** A datagram that ends in an ICMP error, whose sender may be gone by then. */
 function rejected(
@@ -108,6 +131,18 @@ function lateAnswer(name: string, isAfterExpiry: boolean): Case {
 export const KERNEL_CASES: readonly Case[] = [
   ping('raw'),
   ping('ping', '--ping-socket'),
+  TWO_PINGS,
+  {
+    name: 'ping, where type and code of the reply are the number of a port that is bound',
+    families: ['ipv6'],
+    run: async (scene) => {
+      const other = startHere(scene, 'udp-server', 'other', '--port', REPLY_AS_PORT);
+      await other.report('ready');
+      const truths = await ping('raw').run(scene);
+      await other.stop('SIGKILL');
+      return truths;
+    },
+  },
   {
     name: 'an echo request from elsewhere and its reply: the kernel',
     atSockets: 'not seen',

@@ -92,6 +92,7 @@ async function takeIn(
   socket: Arguments,
   ...options: Arguments
 ): Promise<Pick<Truth, 'who' | 'received'> & { readonly port: number }> {
+  // the last word on how it receives counts
   const own = ['--address', hereAddress, '--how', 'readv', ...socket, ...options];
   const receiver = startGenerator(t, here, ['io-receiver', comm('in')], ...own);
   const port = Number((await receiver.report('ready')).port);
@@ -186,14 +187,15 @@ export const PROTOCOL_CASES: readonly Case[] = [
       return [{ who, owns: ofPort(UDP_LITE, port), received: NOTHING }];
     },
   },
-  {
-    name: 'UDP-Lite that comes in',
+  ...['readv', 'recvfrom'].map((how): Case => ({
+    name: `UDP-Lite that comes in, by ${how}`,
     missing: udpLiteMissing,
     run: async (scene) => {
-      const { who, received = NOTHING, port } = await takeIn(scene, UDP_LITE_OPTIONS);
+      const taken = await takeIn(scene, UDP_LITE_OPTIONS, '--how', how);
+      const { who, received = NOTHING, port } = taken;
       return [{ who, owns: ofPort(UDP_LITE, port), sent: NOTHING, received }];
     },
-  },
+  })),
   {
     name: 'TCP Fast Open: data in the first packet',
     run: async (scene) => {

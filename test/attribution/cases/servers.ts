@@ -1,5 +1,6 @@
 // Servers: each connection belongs to the process that serves it, whoever opened the socket.
-import { GENERATORS, nameProgram } from '../../support/generators.js';
+import { execFileSync } from 'node:child_process';
+import { GENERATORS, nameProgram, startGenerator, type Place } from '../../support/generators.js';
 import type { Report } from '../../support/program.js';
 import { TCP, UDP, type Case, type Scene, type Truth } from '../case.js';
 import { clientThere, startHere, type Arguments } from '../peer.js';
@@ -54,6 +55,73 @@ function udpWorkers(name: string, ...options: Arguments): Case {
   };
 }
 
+/** The peer's kernel does not learn that a server on the metered host refuses. */
+function dropResets({ namespace }: Place, port: unknown): () => void {
+  const nft = ['netns', 'exec', namespace.name, 'nft'];
+  const table = `resets-of-${String(port)}`.replaceAll('-', '_');
+  const rule = `tcp sport ${String(port)} tcp flags & rst == rst drop`;
+  const chain = `chain input { type filter hook input priority 0;\n${rule}\n}`;
+  execFileSync('ip', [...nft, '-f', '-'], { input: `table inet ${table} {\n${chain}\n}\n` });
+  return () => {
+    execFileSync('ip', [...nft, 'delete', 'table', 'inet', table]);
+  };
+}
+
+/** It closes with unread data; what comes afterwards finds the listener, and the kernel resets. */
+function refused(who: string, ...options: Arguments): Case {
+  return {
+    name: `${who} that closed without reading all, resets included`,
+    atSockets: 'not counted', // the resets have no socket of a process
+    run: async (scene) => {
+      // it goes on listening
+      const role = ['--count', CONNECTIONS, '--close-unread', ...options];
+      const server = startHere(scene, 'tcp-server', 'ts', ...role);
+      const { port } = await server.report('ready');
+      const passResets = dropResets(scene.there, port);
+      try {
+        const to = ['--to', scene.hereAddress, '--port', Number(port)];
+        const parts = ['--octets', 2000, '--parts', 2, '--wait'];
+        const client = startGenerator(scene.t, scene.there, 'tcp-client', ...to, ...parts);
+        await client.report('ready');
+        client.write('\n');
+        await server.report('served');
+        await client.report('ready', 2);
+        client.write('\n');
+        await client.success();
+      } finally {
+        passResets();
+      }
+      const methods = ['socket', 'reverseFlow'] as const;
+      await server.stop('SIGKILL');
+      return servedBy(TCP, port, server.reports).map((truth) => ({ ...truth, methods }));
+    },
+  };
+}
+
+/** Several processes on a socket, each of many clients asks one of them, all at once. */
+function crowd(clients: number): Case {
+  return {
+    name: `the worker that got the datagram of one of ${clients} clients of a shared UDP socket`,
+    run: async (scene) => {
+      const role = ['--count', clients, '--workers', 3];
+      const server = startHere(scene, 'udp-server', 'us', ...role);
+      const { port } = await server.report('ready');
+      const flows = ['--flows', clients, '--source-port', FIRST_PORT];
+      await clientThere(scene, 'udp-client', port, ...flows);
+      const served = (await server.success()).filter(({ event }) => event === 'served');
+      return [...new Set(served.map(({ pid }) => pid))].map((pid) => {
+        const own = served.filter((report) => report.pid === pid);
+        const ports = new Set(own.map(({ peer_port }) => peer_port));
+        const [who] = own as [Report];
+        return {
+          who,
+          owns: ({ protocol, peerPort }) => protocol === UDP && ports.has(peerPort),
+        };
+      });
+    },
+  };
+}
+
 function activated(kind: 'tcp' | 'udp'): Case {
   return {
     name: `a ${kind.toUpperCase()} server started by socket activation`,
@@ -81,6 +149,8 @@ export const SERVER_CASES: readonly Case[] = [
   tcpServer('the worker that accepted the connection', '--workers', 4),
   tcpServer('the worker whose socket of SO_REUSEPORT got it', '--workers', 4, '--reuseport'),
   tcpServer('the worker that was handed the accepted connection', '--workers', 4, '--pass'),
+  refused('the worker', '--workers', 2),
+  refused('the child that a TCP server forked', '--fork'),
   activated('tcp'),
   activated('udp'),
   {
@@ -109,7 +179,6 @@ export const SERVER_CASES: readonly Case[] = [
     },
   },
   udpWorkers('the worker whose UDP socket of SO_REUSEPORT got it', '--reuseport'),
-  {
-    ...udpWorkers('the worker that answers on a UDP socket that all workers share'),
-  },
+  udpWorkers('the worker that answers on a UDP socket that all workers share'),
+  crowd(3000),
 ];
