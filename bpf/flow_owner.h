@@ -288,8 +288,10 @@ static __always_inline bool adopt_closed(struct guarded_owner *known, const stru
 				return;                                                            \
 		} else if (known->owner.pid) {                                                     \
 			/* It had one as long as its socket was there, and a while longer. */      \
-			if (is_abandoned(owners, p, side, result, now))                            \
+			if (is_abandoned(owners, p, side, result, now)) {                          \
+				known->cookie = 0; /* what is noted of the socket is over */       \
 				note_nobody(known, result);                                        \
+			}                                                                          \
 			return;                                                                    \
 		} else if (result == FOUND_FORWARDED || result == FOUND_FRAGMENT) {                \
 			note_nobody(known, result);                                                \
