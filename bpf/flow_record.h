@@ -111,8 +111,12 @@ static __always_inline void fill_noted_receiver(struct flow_record *record)
 		return;
 	receiver = bpf_map_lookup_elem(&receivers, &key);
 	if (receiver && record->last_ns + LATE_OWNER_GRACE_NS >= receiver->opened_ns &&
-	    (!receiver->released_ns || record->last_ns < receiver->released_ns))
+	    (!receiver->released_ns || record->last_ns < receiver->released_ns)) {
 		record->destination = receiver->owner;
+	} else if (!has_ports(record->protocol)) {
+		record->destination.method = ATTRIBUTION_KERNEL;
+		record->destination.reason = 0;
+	}
 }
 
 /*

@@ -99,6 +99,11 @@ struct {
 	__type(value, struct receiver);
 } receivers __weak SEC(".maps");
 
+static __always_inline bool has_ports(__u8 protocol)
+{
+	return protocol == IPPROTO_SCTP || protocol == IPPROTO_DCCP || protocol == IPPROTO_UDPLITE;
+}
+
 static __always_inline struct receiver_key receiver_key(__u32 netns, __u8 ip_version, __u8 protocol,
 							__u16 port)
 {

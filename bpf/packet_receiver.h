@@ -73,11 +73,6 @@ static __always_inline struct bpf_sock *look_up_receiver(struct __sk_buff *skb,
 			      p->destination_address, p->source_port, p->destination_port);
 }
 
-static __always_inline bool has_ports(__u8 protocol)
-{
-	return protocol == IPPROTO_SCTP || protocol == IPPROTO_DCCP || protocol == IPPROTO_UDPLITE;
-}
-
 /* Neither TCP nor UDP: a socket that was noted when it was used, or else the kernel itself. */
 static __always_inline enum find_result find_noted_receiver(const struct packet *p,
 							    struct guarded_owner *known)
@@ -90,8 +85,10 @@ static __always_inline enum find_result find_noted_receiver(const struct packet 
 		key.port = 0; /* a raw socket of a protocol with ports */
 		receiver = bpf_map_lookup_elem(&receivers, &key);
 	}
-	if (!receiver || receiver->released_ns || !receiver->owner.pid)
+	if (!receiver)
 		return has_ports(p->protocol) ? FOUND_NO_SOCKET : FOUND_KERNEL;
+	if (receiver->released_ns || !receiver->owner.pid)
+		return FOUND_NO_SOCKET; /* another one may be open: then it is noted at once */
 	if (same_process(&known->owner, &receiver->owner) && known->cookie == receiver->cookie)
 		return FOUND_OWNER;
 	return write_owner(known, &receiver->owner, receiver->cookie) ? FOUND_OWNER

@@ -14,6 +14,7 @@ import {
 export const NOTHING = { packets: 0, octets: 0 };
 /** RFC 3692: for experiments; the kernel knows nothing of it. */
 const RAW_PROTOCOL = 253;
+const SHARED_PROTOCOL = 254;
 
 export function peerMac({ there, interfaceName }: Scene): string {
   const show = ['-n', there.namespace.name, '-j', 'link', 'show', interfaceName];
@@ -93,6 +94,21 @@ export const FRAME_CASES: readonly Case[] = [
       await runGenerator(t, there, 'raw-sender', ...to);
       const who = await lastReport(receiver);
       const owns: Truth['owns'] = (end) => end.protocol === RAW_PROTOCOL;
+      return [{ who, owns, sent: NOTHING, received: counted(who) }];
+    },
+  },
+  {
+    name: 'a raw socket of a protocol of which another one has been closed',
+    run: async ({ t, here, there, hereAddress, comm }) => {
+      const options = ['--address', hereAddress, '--protocol', SHARED_PROTOCOL];
+      const taker = ['raw-receiver', comm('stays')] as const;
+      const receiver = startGenerator(t, here, taker, ...options, '--count', 3);
+      await receiver.report('ready');
+      await runGenerator(t, here, ['raw-receiver', comm('goes')], ...options, '--count', 0);
+      const to = ['--to', hereAddress, '--protocol', SHARED_PROTOCOL, '--count', 3];
+      await runGenerator(t, there, 'raw-sender', ...to);
+      const who = await lastReport(receiver);
+      const owns: Truth['owns'] = (end) => end.protocol === SHARED_PROTOCOL;
       return [{ who, owns, sent: NOTHING, received: counted(who) }];
     },
   },
