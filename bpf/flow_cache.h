@@ -106,7 +106,7 @@ struct {
 	__uint(max_entries, DEFAULT_MAX_FLOWS);
 	__type(key, struct flow_key_v4);
 	__type(value, struct flow_entry);
-} flows_v4 __weak SEC(".maps");
+} flows_v4 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -114,7 +114,7 @@ struct {
 	__uint(max_entries, DEFAULT_MAX_FLOWS);
 	__type(key, struct flow_key_v6);
 	__type(value, struct flow_entry);
-} flows_v6 __weak SEC(".maps");
+} flows_v6 SEC(".maps");
 
 /* How an entry begins. Kept constant: the place where one is filled would have to be no other's. */
 static const struct flow_entry empty_entry = {

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 /*
- * The iterators through which expired flows leave the kernel; the settings that the loader writes;
- * and the contract, for the daemon to check.
+ * The iterators through which expired flows leave the kernel, and the contract, for the daemon to
+ * check.
  */
 #include "flow_expiry.h"
-#include "meter_settings.h"
-
-const volatile struct meter_settings meter_settings SEC(".rodata.settings");
 
 /* One step of the walk; the key is copied because deletion wants it in the program's own memory. */
 #define SWEEP(map, key_type, version)                                                              \

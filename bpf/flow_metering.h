@@ -18,7 +18,7 @@
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4 << 20);
-} flow_overflow __weak SEC(".maps");
+} flow_overflow SEC(".maps");
 
 /*
  * For the owners of a packet without an entry, which are too large for the stack. Several, because
@@ -37,7 +37,7 @@ struct {
 	__uint(max_entries, OVERFLOW_SCRATCHES);
 	__type(key, __u32);
 	__type(value, struct overflow_scratch);
-} overflow_scratches __weak SEC(".maps");
+} overflow_scratches SEC(".maps");
 
 struct fragment_key {
 	__u8 source_address[ADDRESS_LENGTH];
@@ -64,7 +64,7 @@ struct {
 	__uint(max_entries, 8192);
 	__type(key, struct fragment_key);
 	__type(value, struct fragment_ports);
-} fragments __weak SEC(".maps");
+} fragments SEC(".maps");
 
 /* A global function to keep its key from the stack of the packet programs. */
 __noinline int match_fragment(struct packet *p, __u8 direction, __u64 now)

@@ -31,7 +31,7 @@ struct {
 	__uint(max_entries, 65536);
 	__type(key, __u64);
 	__type(value, struct late_owner);
-} late_owners __weak SEC(".maps");
+} late_owners SEC(".maps");
 
 struct peer_key {
 	__u64 cookie;
@@ -49,7 +49,7 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, struct peer_key);
 	__type(value, struct process_owner);
-} peer_owners __weak SEC(".maps");
+} peer_owners SEC(".maps");
 
 /* Seen from this host; an IPv4 address fills the first four octets. */
 struct connection_key {
@@ -72,7 +72,7 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, struct connection_key);
 	__type(value, struct closed_connection);
-} closed_connections __weak SEC(".maps");
+} closed_connections SEC(".maps");
 
 struct receiver_key {
 	__u32 netns;
@@ -97,7 +97,7 @@ struct {
 	__uint(max_entries, 1024);
 	__type(key, struct receiver_key);
 	__type(value, struct receiver);
-} receivers __weak SEC(".maps");
+} receivers SEC(".maps");
 
 static __always_inline bool has_ports(__u8 protocol)
 {

@@ -15,7 +15,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct meter_counters);
-} meter_counters __weak SEC(".maps");
+} meter_counters SEC(".maps");
 
 static __always_inline struct meter_counters *own_counters(void)
 {

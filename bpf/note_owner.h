@@ -22,6 +22,16 @@ static __always_inline void describe_process(struct task_struct *task, struct pr
 	*(__u64 *)&owner->comm[8] = *(__u64 *)&leader->comm[8];
 }
 
+static __always_inline struct guarded_owner *stored_owner(void *sk)
+{
+	struct guarded_owner *stored =
+		bpf_sk_storage_get(&socket_owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!stored)
+		count(OWNERS_NOT_STORED, 1);
+	return stored;
+}
+
 /* Whether all is noted already: what every call but a few of a socket's life finds. */
 static __always_inline bool is_noted(const struct guarded_owner *stored, struct task_struct *task,
 				     __u64 cookie, __u8 flags)

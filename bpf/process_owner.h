@@ -32,7 +32,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
 	__type(key, int);
 	__type(value, struct guarded_owner);
-} socket_owners __weak SEC(".maps");
+} socket_owners SEC(".maps");
 
 static __always_inline bool same_process(const struct process_owner *a,
 					 const struct process_owner *b)

@@ -6,6 +6,7 @@
 #include "flow_meter.bpf.c"
 #include "socket_meter.bpf.c"
 #include "socket_owner.bpf.c"
+#include "datagram_owner.bpf.c"
 #include "process_events.bpf.c"
 #include "flow_expiry.bpf.c"
 
