@@ -108,7 +108,9 @@ function packetTable(packets: readonly PacketTimes[]): string {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const cost = await measureCost(process.argv[2] === '--short' ? 'short' : 'full');
+  const isShort = process.argv[2] === '--short';
+  const cost = await measureCost(isShort ? 'short' : 'full');
   process.stdout.write(`${cost.text}\n`);
-  process.exitCode = cost.isGood ? 0 : 1;
+  // Five rounds are too few for a verdict on a busy machine; the full run gives one.
+  process.exitCode = cost.isGood || isShort ? 0 : 1;
 }
