@@ -12,6 +12,8 @@ type ExportErrorCode =
   | 'connect'
   /** One message was not sent. */
   | 'send'
+  /** The connection ended; the message belongs into the next session. */
+  | 'session-lost'
   /** Used before open() or after close(). */
   | 'not-open';
 

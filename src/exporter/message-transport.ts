@@ -1,15 +1,35 @@
-// How messages reach a collector. UDP is one way; tests and files are others.
+// How messages reach a collector, or a file. Each way is a file of its own.
 
 export interface MessageTransport {
-  /** Where the messages go, for error messages. */
+  /** Where the messages go, for error messages: "udp://192.0.2.1:9995". */
   readonly destination: string;
+  /**
+   * Nothing is lost within a session, and a receiver that is too slow makes send() wait. Otherwise
+   * (UDP) messages are spread over time, and templates are repeated.
+   */
+  readonly isReliable: boolean;
+  /** Rejects with an ExportError when it can never work. A collector that is only away is awaited. */
   open(): Promise<void>;
   /**
-   * Sends the first `octets` of `bytes` as one message; `bytes` may be reused once it resolves.
-   * Rejects with an ExportError when the message is lost.
+   * Waits for a Transport Session and resolves to its number. Another number than the last one: this
+   * collector, or file, has no templates yet, and sequence numbers begin anew. Rejects with an
+   * ExportError `not-open` once it is closed.
+   */
+  ready(): Promise<number>;
+  /**
+   * Sends the first `octets` of `bytes` as one message of the session; `bytes` may be reused once it
+   * resolves. Rejects with an ExportError: `session-lost` when the session has ended, so that the
+   * message belongs into the next one; any other code when the message is lost.
    */
   send(bytes: Buffer, octets: number): Promise<void>;
-  /** How often the collector was found not to listen; each time, a message was lost. */
+  /**
+   * How many messages of the session, from its first one, have surely arrived at the receiving host.
+   * Where nobody says (UDP): all that were sent. After `session-lost` that session's last word, until
+   * ready() resolves.
+   */
+  confirmed(): number;
+  /** How often the collector was found not to listen; each time, over UDP, a message was lost. */
   refusals(): number;
+  /** Sends nothing more. Pending calls reject with `not-open`. */
   close(): Promise<void>;
 }

@@ -33,6 +33,7 @@ export function createUdpTransport(collector: Endpoint, source?: SourceAddress):
   const destination = `${isIP(collector.host) === 6 ? `[${collector.host}]` : collector.host}:${collector.port}`;
   let socket: Socket | undefined;
   let refusals = 0;
+  let sent = 0;
 
   const sendOnce = (bytes: Buffer, octets: number): Promise<void> =>
     new Promise((resolve, reject) => {
@@ -48,6 +49,9 @@ export function createUdpTransport(collector: Endpoint, source?: SourceAddress):
 
   return {
     destination,
+    isReliable: false,
+    ready: async () => 1,
+    confirmed: () => sent,
     open: async () => {
       const { address, family } = await resolveCollector(collector, source);
       const opened = createSocket(family === 4 ? 'udp4' : 'udp6');
@@ -73,6 +77,7 @@ export function createUdpTransport(collector: Endpoint, source?: SourceAddress):
           throw sendError(destination, octets, second);
         });
       }
+      sent++;
     },
     refusals: () => refusals,
     close: async () => {

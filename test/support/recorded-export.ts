@@ -62,6 +62,9 @@ export function directoryOf(identities: Identities): ProcessDirectory {
 
 export class RecordingTransport implements MessageTransport {
   readonly destination = 'a test';
+  isReliable = false;
+  /** Another number begins another session. */
+  session = 1;
   readonly messages: Buffer[] = [];
   /** Thrown by the next send. */
   failure: Error | undefined;
@@ -75,6 +78,12 @@ export class RecordingTransport implements MessageTransport {
     this.failure = undefined;
     if (failure !== undefined) throw failure;
     this.messages.push(Buffer.from(bytes.subarray(0, octets)));
+  }
+  async ready(): Promise<number> {
+    return this.session;
+  }
+  confirmed(): number {
+    return this.messages.length;
   }
   refusals(): number {
     return this.refused;
