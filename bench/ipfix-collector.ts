@@ -1,7 +1,9 @@
 // A collector for IPFIX on loopback that keeps what attribution is judged by.
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { IpfixDecoder, type IpfixRecord } from '../test/support/ipfix-decoder.js';
+import type { DecodedRecord } from '../test/support/decoder/decoded-message.js';
+import { text, unsigned } from '../test/support/decoder/field-values.js';
+import { MessageDecoder } from '../test/support/decoder/message-decoder.js';
 import type { Teardown } from '../test/support/program.js';
 
 const QUEUE_OCTETS = 8 << 20;
@@ -46,11 +48,12 @@ export async function startCollector(t: Teardown): Promise<Collector> {
   await once(socket, 'listening');
   socket.setRecvBufferSize(QUEUE_OCTETS);
 
-  const decoder = new IpfixDecoder();
+  const decoder = new MessageDecoder({ isStrict: true });
   const flows: CollectedFlow[] = [];
   const decode = (): void => {
     for (const message of messages.splice(0)) {
-      flows.push(...decoder.decode(message).records.map(readFlow));
+      const records = decoder.decode(message).records.filter(({ isOptions }) => !isOptions);
+      flows.push(...records.map(readFlow));
     }
   };
   return {
@@ -69,14 +72,11 @@ export async function startCollector(t: Teardown): Promise<Collector> {
   };
 }
 
-function readFlow({ fields }: IpfixRecord): CollectedFlow {
-  const number = (key: string): number => {
-    const bytes = fields.get(key) ?? Buffer.alloc(1);
-    return bytes.length > 6 ? Number(bytes.readBigUInt64BE()) : bytes.readUIntBE(0, bytes.length);
-  };
+function readFlow({ fields }: DecodedRecord): CollectedFlow {
+  const number = (key: string): number => unsigned(fields.get(key));
   const process = (keys: { readonly pid: string; readonly name: string }): CollectedProcess => ({
     pid: number(keys.pid),
-    name: fields.get(keys.name)?.toString().replace(/\0+$/, '') ?? '',
+    name: text(fields.get(keys.name)),
   });
   return {
     packets: number(ELEMENT.packets),

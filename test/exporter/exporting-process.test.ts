@@ -4,8 +4,8 @@ import { createExportingProcess } from '../../src/exporter/exporting-process.js'
 import { ExportError } from '../../src/exporter/export-error.js';
 import { FLOW_RECORD } from '../../src/flow/flow-contract.gen.js';
 import { CURL_FLOW, LOOPBACK_FLOW, PING_FLOW } from '../support/described-flows.js';
+import { decodeExport } from '../support/exported-messages.js';
 import { flowBatch } from '../support/flow-description.js';
-import { IpfixDecoder } from '../support/ipfix-decoder.js';
 import {
   DIRECTORY,
   FakeClock,
@@ -63,8 +63,7 @@ t.test('IPFIX sequence numbers count data records, template records not', async 
   await sweep([CURL_FLOW, LOOPBACK_FLOW, PING_FLOW]);
   clock.now += MINUTE_NS;
   await sweep([CURL_FLOW]);
-  const decoder = new IpfixDecoder();
-  const numbers = transport.messages.map((message) => decoder.decode(message).sequenceNumber);
+  const numbers = decodeExport(transport.messages).map(({ sequenceNumber }) => sequenceNumber);
   t.same(numbers, [0, 0, 3, 3]);
 });
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { CURL_FLOW, LOOPBACK_FLOW } from '../support/described-flows.js';
-import { IpfixDecoder, type IpfixRecord } from '../support/ipfix-decoder.js';
+import { exportedRecords } from '../support/exported-messages.js';
 import { tshark, tsharkComplaints, writePcap } from '../support/pcap.js';
 import { directoryOf, recordExport, type Identities } from '../support/recorded-export.js';
 
@@ -73,11 +73,6 @@ function full(identities: Identities): {
   return { profile: 'full', directory: directoryOf(identities) };
 }
 
-function decodeRecords(messages: readonly Buffer[]): IpfixRecord[] {
-  const decoder = new IpfixDecoder();
-  return messages.flatMap((message) => decoder.decode(message).records);
-}
-
 t.test('IPFIX octet by octet', async (t) => {
   const { sweep, transport } = await recordExport(10, full({ 1234: CURL }));
   await sweep([CURL_FLOW]);
@@ -105,7 +100,7 @@ t.test('a command line is cut to 512 octets between characters, and that is coun
   const options = { ...full(identities), maxMessageOctets: 4000 };
   const { sweep, exporter, transport } = await recordExport(10, options);
   await sweep([1, 2, 3, 4, 5].map((pid) => ({ ...CURL_FLOW, source: { pid } })));
-  const lines = decodeRecords(transport.messages).map(({ fields }) => fields.get('35632/556'));
+  const lines = exportedRecords(transport.messages).map(({ fields }) => fields.get('35632/556'));
   t.same(
     lines.map((line) => line?.length),
     [512, 512, 511, 254, 255],
@@ -137,7 +132,7 @@ t.test('two long command lines fit a message, and are cut as in any other record
     { ...CURL_FLOW, source: { pid: 5 } },
   ]);
   t.ok(transport.messages.every(({ length }) => length <= 1372));
-  const records = decodeRecords(transport.messages);
+  const records = exportedRecords(transport.messages);
   const lengths = records.flatMap(({ fields }) =>
     ['35632/556', '35632/557'].map((key) => fields.get(key)?.length ?? 0),
   );
@@ -179,7 +174,7 @@ t.test('a process is looked up once a record, and its texts are encoded once', a
   await sweep([CURL_FLOW]);
   t.equal(lookups, 3);
   t.equal(reads, 1);
-  const lines = decodeRecords(transport.messages).map(({ fields }) => fields.get('35632/556'));
+  const lines = exportedRecords(transport.messages).map(({ fields }) => fields.get('35632/556'));
   t.same(lines.map(String), Array(3).fill(CURL.commandLine));
 });
 
@@ -219,7 +214,7 @@ t.test('any texts give valid UTF-8 in messages within their limit', async () => 
       if (transport.messages.some(({ length }) => length > maxMessageOctets))
         throw new Error('long');
       if (version === 9) return;
-      const records = decodeRecords(transport.messages);
+      const records = exportedRecords(transport.messages);
       if (records.length !== identities.length) throw new Error(`${records.length} records`);
       for (const { fields } of records) {
         for (const element of [374, 556, 558, 379, 557, 559]) {

@@ -1,7 +1,7 @@
 // IPFIX messages octet by octet.
 import t from 'tap';
 import { CURL_FLOW, LOOPBACK_FLOW, PING_FLOW } from '../support/described-flows.js';
-import { IpfixDecoder } from '../support/ipfix-decoder.js';
+import { exportedRecords } from '../support/exported-messages.js';
 import { recordExport } from '../support/recorded-export.js';
 
 // One hexadecimal string a part, with what it is.
@@ -82,8 +82,7 @@ t.test('templates go ahead of the data in a message of their own', async (t) => 
 t.test('each side of a loopback flow has its process', async (t) => {
   const { sweep, transport } = await recordExport(10);
   await sweep([LOOPBACK_FLOW]);
-  const decoder = new IpfixDecoder();
-  const record = transport.messages.map((message) => decoder.decode(message)).at(-1)?.records[0];
+  const [record] = exportedRecords(transport.messages);
   const value = (key: string): string | undefined => record?.fields.get(key)?.toString('latin1');
   t.equal(value('35632/169'), 'named');
   t.equal(value('35632/372'), 'www-data');
@@ -96,8 +95,7 @@ t.test('each side of a loopback flow has its process', async (t) => {
 t.test('ICMPv6 and fragments have their own elements', async (t) => {
   const { sweep, transport } = await recordExport(10);
   await sweep([PING_FLOW]);
-  const decoder = new IpfixDecoder();
-  const record = transport.messages.map((message) => decoder.decode(message)).at(-1)?.records[0];
+  const [record] = exportedRecords(transport.messages);
   const value = (key: string): string | undefined => record?.fields.get(key)?.toString('hex');
   t.equal(record?.templateId, 257);
   t.equal(value('0/27'), '20010db8000000000000000000000001');
@@ -115,8 +113,7 @@ t.test('where this host has no process a word says why, at the local side only',
     { ...PING_FLOW, source: { method: 'ATTRIBUTION_KERNEL' } },
     { ...PING_FLOW, destination: { method: 'ATTRIBUTION_FORWARDED' } },
   ]);
-  const decoder = new IpfixDecoder();
-  const records = transport.messages.flatMap((message) => decoder.decode(message).records);
+  const records = exportedRecords(transport.messages);
   const values = (key: string): unknown =>
     records.map(({ fields }) => fields.get(key)?.toString('latin1'));
   t.same(values('35632/376'), ['(kernel)', '(unknown)', '(forwarded)']);
@@ -134,8 +131,7 @@ t.test('the names of non-processes can be chosen, also none', async (t) => {
     { ...PING_FLOW, destination: { method: 'ATTRIBUTION_FORWARDED' } },
     PING_FLOW,
   ]);
-  const decoder = new IpfixDecoder();
-  const records = transport.messages.flatMap((message) => decoder.decode(message).records);
+  const records = exportedRecords(transport.messages);
   t.same(
     records.map(({ fields }) => fields.get('0/96')?.toString()),
     ['', 'transit', '?'],
@@ -151,8 +147,7 @@ t.test('a record whose process was inferred says that it is not reliable', async
     LOOPBACK_FLOW,
     { ...LOOPBACK_FLOW, destination: inferred },
   ]);
-  const decoder = new IpfixDecoder();
-  const records = transport.messages.flatMap((message) => decoder.decode(message).records);
+  const records = exportedRecords(transport.messages);
   const values = records.map(({ fields }) => fields.get('0/276')?.toString('hex'));
   t.same(values, ['01', '02', '01', '02'], 'true is 1, false is 2');
 });
@@ -161,8 +156,7 @@ t.test('the standard profile names the local process and its user by IANA elemen
   const { sweep, transport } = await recordExport(10, { profile: 'standard' });
   const { source: destination, ...flow } = CURL_FLOW;
   await sweep([CURL_FLOW, { ...flow, direction: 'ingress', ...(destination && { destination }) }]);
-  const decoder = new IpfixDecoder();
-  const records = transport.messages.flatMap((message) => decoder.decode(message).records);
+  const records = exportedRecords(transport.messages);
   t.equal(records.length, 2);
   for (const { fields } of records) {
     t.equal(fields.get('0/96')?.toString(), 'curl');

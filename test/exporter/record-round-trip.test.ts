@@ -2,7 +2,8 @@
 // stream of them fills messages that keep to the limit.
 import fc from 'fast-check';
 import t from 'tap';
-import { IpfixDecoder } from '../support/ipfix-decoder.js';
+import { sequenceGaps } from '../support/decoder/sequence-check.js';
+import { decodeExport } from '../support/exported-messages.js';
 import { decodeRawNetflow9 } from '../support/netflow9-decoder.js';
 import type { FlowDescription, ProcessDescription } from '../support/flow-description.js';
 import { BOOT_EPOCH_MS, recordExport } from '../support/recorded-export.js';
@@ -141,14 +142,10 @@ t.test('any record survives IPFIX', async () => {
   const property = fc.asyncProperty(flows, limit, async (described, maxMessageOctets) => {
     const { sweep, transport } = await recordExport(10, { maxMessageOctets });
     await sweep(described);
-    const decoder = new IpfixDecoder();
-    const messages = transport.messages.map((message) => decoder.decode(message));
+    const messages = decodeExport(transport.messages);
     const records = messages.flatMap((message) => message.records);
-    let sequenceNumber = 0;
-    for (const message of messages) {
-      if (message.sequenceNumber !== sequenceNumber) throw new Error('sequence number');
-      sequenceNumber += message.records.length;
-    }
+    if (messages[0]?.sequenceNumber !== 0) throw new Error('first sequence number');
+    if (sequenceGaps(messages).length > 0) throw new Error('sequence number');
     if (transport.messages.some(({ length }) => length > maxMessageOctets)) throw new Error('long');
     if (records.length !== described.length) throw new Error(`${records.length} records`);
     inOrder(described).forEach((flow, i) => {

@@ -1,0 +1,26 @@
+// What the exporter has sent, as the strictest collector reads it.
+import type { DecodedMessage, DecodedRecord } from './decoder/decoded-message.js';
+import { MessageDecoder } from './decoder/message-decoder.js';
+
+/**
+ * Messages of one transport session, in order. Throws at whatever the standard does not allow, and
+ * at what it allows but the exporter does not do: an element twice in a record, padding in IPFIX.
+ */
+export function decodeExport(messages: readonly Buffer[]): DecodedMessage[] {
+  const decoder = new MessageDecoder({ isStrict: true });
+  return messages.map((octets) => {
+    const message = decoder.decode(octets);
+    for (const { fields, values, templateId } of message.records) {
+      if (fields.size !== values.length)
+        throw new Error(`${templateId}: an element is there twice`);
+    }
+    if (message.version === 10 && message.paddingOctets > 0) throw new Error('padding in IPFIX');
+    return message;
+  });
+}
+
+/** Flows only: what options data tell of the exporter is left out. */
+export function exportedRecords(messages: readonly Buffer[]): DecodedRecord[] {
+  const records = decodeExport(messages).flatMap((message) => message.records);
+  return records.filter(({ isOptions }) => !isOptions);
+}
