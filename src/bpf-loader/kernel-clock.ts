@@ -1,5 +1,5 @@
 // CLOCK_BOOTTIME, which Node does not offer, and its distance to the time of day.
-import type { KernelClock } from '../flow/clock.js';
+import { nsToMs, type KernelClock } from '../flow/clock.js';
 import { CLOCK_BOOTTIME, CLOCK_REALTIME, loadLibc, type Libc } from './native/libc.js';
 
 /** Two clocks cannot be read at once: in between, the process may lose its processor. */
@@ -9,12 +9,13 @@ const ATTEMPTS = 5;
 export function openKernelClock({ clockNs }: Pick<Libc, 'clockNs'> = loadLibc()): KernelClock {
   return {
     bootNs: () => clockNs(CLOCK_BOOTTIME),
-    bootEpochMs: () => bootEpochMs(clockNs),
+    bootEpochMs: () => nsToMs(bootEpochNs(clockNs)),
+    bootEpochNs: () => bootEpochNs(clockNs),
   };
 }
 
 /** The time of day is read between two readings of the other clock, and belongs to their middle. */
-function bootEpochMs(clockNs: Libc['clockNs']): number {
+function bootEpochNs(clockNs: Libc['clockNs']): bigint {
   let closestNs: bigint | undefined;
   let epochNs = 0n;
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -27,5 +28,5 @@ function bootEpochMs(clockNs: Libc['clockNs']): number {
     }
     if (apartNs <= MAX_APART_NS) break;
   }
-  return Number(epochNs) / 1e6;
+  return epochNs;
 }

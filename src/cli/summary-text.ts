@@ -108,7 +108,7 @@ function exportLosses(statistics: ExportStatistics): Loss[] {
   return [
     [statistics.lostRecords, `records in messages that could not be sent${why}`],
     [statistics.refusals, 'times the collector was not listening: a message lost each time'],
-    [statistics.unknownRecords, 'records that were neither IPv4 nor IPv6'],
+    [statistics.notExportable, 'flow records that the format cannot express'],
     [statistics.truncatedFields, 'names and command lines cut to the length of their field'],
     [statistics.clampedTimes, 'times too early for NetFlow v9'],
   ];

@@ -5,6 +5,8 @@ import { openKernelFlowSource, type KernelFlowSource } from '../bpf-loader/kerne
 import type { Metered } from '../bpf-loader/packet-capture.js';
 import { findCgroup2Mount } from '../bpf-loader/socket-hooks.js';
 import { createExportingProcess, type ExportingProcess } from '../exporter/exporting-process.js';
+import { createUdpTransport } from '../exporter/udp-transport.js';
+import type { ExportStatistics } from '../exporter/export-counters.js';
 import type { KernelClock } from '../flow/clock.js';
 import type { FlowSink } from '../flow/flow-sink.js';
 import type { NonProcessNames } from '../flow/non-process-names.js';
@@ -31,7 +33,7 @@ export interface FlowContext {
   readonly nonProcessNames: NonProcessNames;
 }
 
-export type ExportStatistics = ReturnType<ExportingProcess['statistics']>;
+export type { ExportStatistics };
 
 export interface RunSummary extends MeterSummary {
   readonly processes: ProcessStatistics;
@@ -115,7 +117,12 @@ export async function runExporter(
 ): Promise<ExportSummary> {
   let exporter: ExportingProcess | undefined;
   const openSink = async (context: FlowContext): Promise<FlowSink> => {
-    exporter = createExportingProcess({ ...config, ...context });
+    const { collector, source, profile, ...options } = config;
+    const transport = createUdpTransport(collector, source);
+    exporter = createExportingProcess(
+      { ...options, templates: { profile }, ...context },
+      transport,
+    );
     await exporter.open();
     return exporter;
   };

@@ -1,7 +1,7 @@
 // IPFIX messages (RFC 7011): message header, sets and template records.
 import { struct, u16be, u32be } from 'buffer-layout';
 import type { Template, TemplateField } from '../templates/flow-template.js';
-import type { MessageFormat, MessageHeader } from './message-format.js';
+import type { MessageHeader, TemplateFormat } from './message-format.js';
 
 interface Header {
   readonly version: number;
@@ -33,12 +33,13 @@ const ENTERPRISE_BIT = 0x8000;
 const TEMPLATE_SET_ID = 2;
 const WORD = 2 ** 32;
 
-export const IPFIX: MessageFormat = {
+export const IPFIX: TemplateFormat = {
   headerOctets: HEADER.span,
   setHeaderOctets: SET_HEADER.span,
   templateSetId: TEMPLATE_SET_ID,
   // Padding is optional (RFC 7011 §3.3.1), and logstash's codec reads it as data.
   setAlignmentOctets: 1,
+  maxRecords: Infinity,
   writeMessageHeader,
   writeSetHeader: (setId, length, out, at) => {
     SET_HEADER.encode({ setId, length }, out, at);

@@ -1,5 +1,5 @@
-// What NetFlow v9 and IPFIX do differently, as one interface: their headers. Sets and the records
-// in them are the same in both.
+// What the formats do differently, as one interface: their headers. Records are the same in all.
+import type { Sampling } from '../flow/sampling.js';
 import type { Template } from '../templates/flow-template.js';
 
 export interface MessageHeader {
@@ -13,19 +13,27 @@ export interface MessageHeader {
   readonly uptimeZeroMs: number;
   readonly sequenceNumber: number;
   readonly observationDomainId: number;
+  readonly sampling: Sampling;
 }
 
 export interface MessageFormat {
   readonly headerOctets: number;
+  /** 0 where records follow the message's header directly, as in v1 and v5. */
   readonly setHeaderOctets: number;
-  readonly templateSetId: number;
   /** A set's length is padded to a multiple of this. */
   readonly setAlignmentOctets: number;
+  /** The most data records in a message. */
+  readonly maxRecords: number;
   writeMessageHeader(header: MessageHeader, out: Buffer): void;
   writeSetHeader(setId: number, setOctets: number, out: Buffer, at: number): void;
+  /** How far the sequence number moves on with a message of that many data records. */
+  sequenceStep(dataRecords: number): number;
+}
+
+/** A format with templates. */
+export interface TemplateFormat extends MessageFormat {
+  readonly templateSetId: number;
   templateRecordOctets(template: Template): number;
   /** Returns where the record ends. */
   writeTemplateRecord(template: Template, out: Buffer, at: number): number;
-  /** How far the sequence number moves on with a message of that many data records. */
-  sequenceStep(dataRecords: number): number;
 }

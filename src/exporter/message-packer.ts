@@ -1,7 +1,8 @@
 // Fills messages with data records, each up to the limit. A set ends where the template changes.
+import { FLOW_RECORD } from '../flow/flow-contract.gen.js';
+import { encodeDataRecord, type EncodingContext } from './data-record.js';
 import type { MessageFormat } from './message-format.js';
-import { encodeDataRecord } from './record-plan.js';
-import type { EncodingContext, RecordPlan } from './record-plan.js';
+import type { RecordPlan } from './record-plan.js';
 
 /** A message whose header is still to be written. */
 export interface PackedMessage {
@@ -9,9 +10,14 @@ export interface PackedMessage {
   readonly bytes: Buffer;
   readonly octets: number;
   readonly dataRecords: number;
+  /** What the flow records in it sum up to. */
+  readonly packetCount: number;
+  readonly octetCount: number;
 }
 
 const NO_SET = -1;
+const { packets: PACKETS, octets: OCTETS } = FLOW_RECORD.fields;
+const WORD = 2 ** 32;
 
 export class MessagePacker {
   readonly #format: MessageFormat;
@@ -22,6 +28,8 @@ export class MessagePacker {
   #spare: Buffer;
   #at: number;
   #dataRecords = 0;
+  #packetCount = 0;
+  #octetCount = 0;
   #setId = NO_SET;
   #setStart = 0;
 
@@ -43,7 +51,7 @@ export class MessagePacker {
     this.#at = format.headerOctets;
   }
 
-  /** Takes a flow record; returns the message that was complete without it, if it did not fit. */
+  /** Takes a flow record; returns a message that is complete: without it, if it did not fit. */
   append(plan: RecordPlan, record: Buffer, offset: number): PackedMessage | undefined {
     const setId = plan.template.id;
     const isNewSet = this.#setId !== setId;
@@ -54,8 +62,8 @@ export class MessagePacker {
     const end = encodeDataRecord(plan, record, offset, this.#bytes, start, this.#context);
     if (this.#padded(end) <= this.#limit) {
       this.#at = end;
-      this.#dataRecords++;
-      return undefined;
+      this.#count(record, offset);
+      return this.#dataRecords === this.#format.maxRecords ? this.#complete() : undefined;
     }
     // Moved before the set's padding is written, which begins where the record does.
     const { headerOctets, setHeaderOctets } = this.#format;
@@ -65,13 +73,19 @@ export class MessagePacker {
     const message = this.#complete();
     this.#openSet(setId);
     this.#at += octets;
-    this.#dataRecords = 1;
+    this.#count(record, offset);
     return message;
   }
 
   /** The message begun, if there is a record in it. */
   finish(): PackedMessage | undefined {
     return this.#dataRecords === 0 ? undefined : this.#complete();
+  }
+
+  #count(record: Buffer, offset: number): void {
+    this.#dataRecords++;
+    this.#packetCount += counter(record, offset + PACKETS.offset);
+    this.#octetCount += counter(record, offset + OCTETS.offset);
   }
 
   #padded(end: number): number {
@@ -97,11 +111,23 @@ export class MessagePacker {
 
   #complete(): PackedMessage {
     this.#closeSet();
-    const message = { bytes: this.#bytes, octets: this.#at, dataRecords: this.#dataRecords };
+    const message = {
+      bytes: this.#bytes,
+      octets: this.#at,
+      dataRecords: this.#dataRecords,
+      packetCount: this.#packetCount,
+      octetCount: this.#octetCount,
+    };
     this.#bytes = this.#spare;
     this.#spare = message.bytes;
     this.#at = this.#format.headerOctets;
     this.#dataRecords = 0;
+    this.#packetCount = 0;
+    this.#octetCount = 0;
     return message;
   }
+}
+
+function counter(record: Buffer, at: number): number {
+  return record.readUInt32LE(at + 4) * WORD + record.readUInt32LE(at);
 }

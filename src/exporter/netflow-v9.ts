@@ -1,7 +1,7 @@
 // NetFlow v9 messages (RFC 3954): the export packet's header, flow sets and template records.
 import { struct, u16be, u32be } from 'buffer-layout';
 import type { Template } from '../templates/flow-template.js';
-import type { MessageFormat, MessageHeader } from './message-format.js';
+import type { MessageHeader, TemplateFormat } from './message-format.js';
 
 interface Header {
   readonly version: number;
@@ -34,12 +34,13 @@ const FIELD = struct<{ type: number; length: number }>([u16be('type'), u16be('le
 const TEMPLATE_SET_ID = 0;
 const WORD = 2 ** 32;
 
-export const NETFLOW_V9: MessageFormat = {
+export const NETFLOW_V9: TemplateFormat = {
   headerOctets: HEADER.span,
   setHeaderOctets: SET_HEADER.span,
   templateSetId: TEMPLATE_SET_ID,
   // "The padding [...] so that the subsequent FlowSet starts at a 4-byte aligned boundary"
   setAlignmentOctets: 4,
+  maxRecords: Infinity,
   writeMessageHeader,
   writeSetHeader: (flowSetId, length, out, at) => {
     SET_HEADER.encode({ flowSetId, length }, out, at);

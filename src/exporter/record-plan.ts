@@ -1,19 +1,9 @@
-// From a flow record to a data record: a flat table of operations, compiled once per template and
-// run once per record. Nothing is allocated per record, and 64-bit numbers move octet by octet.
-import { epochMs } from '../flow/clock.js';
-import {
-  FLOW_DIRECTION,
-  FLOW_FLAG,
-  FLOW_RECORD,
-  PROCESS_OWNER,
-} from '../flow/flow-contract.gen.js';
-import { NON_PROCESS_NAMES, type NonProcessNames } from '../flow/non-process-names.js';
-import type { ProcessDirectory } from '../flow/process-directory.js';
+// From a template to the plan by which its records are encoded: a flat table of operations, compiled
+// once per template and run once per record (data-record.ts).
+import { FLOW_DIRECTION, FLOW_RECORD, PROCESS_OWNER } from '../flow/flow-contract.gen.js';
 import { VARIABLE_LENGTH } from '../templates/flow-fields.js';
 import type { FieldEncoding, ProcessText, ProcessTextEncoding } from '../templates/flow-fields.js';
 import type { Template } from '../templates/flow-template.js';
-import { RecordProcesses } from './record-processes.js';
-import { writeString } from './string-octets.js';
 
 export interface RecordPlan {
   readonly template: Template;
@@ -25,45 +15,29 @@ export interface RecordPlan {
   readonly maxRecordOctets: number;
 }
 
-/** What encoding needs besides the record, and what it counts. One per exporting process. */
-export interface EncodingContext {
-  /** Time of day at CLOCK_BOOTTIME zero. */
-  bootEpochMs: number;
-  /** Time of day at sysUptime zero, whole milliseconds; only v9 has sysUptime. */
-  uptimeZeroMs: number;
-  readonly processes: RecordProcesses;
-  /** Names that did not fit into their field. */
-  truncatedFields: number;
-  /** Times before sysUptime zero, which went out as 0. */
-  clampedTimes: number;
-}
-
-const COPY = 0;
-const SWAP = 1;
-const EPOCH = 2;
-const UPTIME = 3;
-const INTERFACE = 4;
-const FRAGMENT_FLAGS = 5;
-const USER_ID = 6;
-const RELIABILITY = 7;
-const PARENT_PROCESS_ID = 8;
-const TEXT = 9;
-const STRIDE = 4;
+/** Codes of operations. */
+export const COPY = 0;
+export const SWAP = 1;
+export const EPOCH = 2;
+export const UPTIME = 3;
+export const INTERFACE = 4;
+export const FRAGMENT_FLAGS = 5;
+export const USER_ID = 6;
+export const RELIABILITY = 7;
+export const PARENT_PROCESS_ID = 8;
+export const TEXT = 9;
+export const ZERO = 10;
+/** Its own argument is how many low bits of the fraction of a second are zero. */
+export const NTP = 11;
+/** Numbers an operation. */
+export const STRIDE = 4;
 
 const RECORD = FLOW_RECORD.fields;
-const OWNER = PROCESS_OWNER.fields;
-const WORD = 2 ** 32;
-const NO_USER = WORD - 1;
-/** "More fragments" of fragmentFlags: not the last packet's bit, but that there was a fragment. */
-const MORE_FRAGMENTS = 0x20;
-/** A boolean (RFC 7011 §6.1.5). */
-const TRUE = 1;
-const FALSE = 2;
 /** The longest texts in fields of variable length. Names of processes have 16 in the kernel. */
 const MAX_TEXT_OCTETS: Readonly<Record<ProcessText, number>> = {
-  processName: OWNER.comm.size,
+  processName: PROCESS_OWNER.fields.comm.size,
   userName: 64,
-  parentName: OWNER.comm.size,
+  parentName: PROCESS_OWNER.fields.comm.size,
   commandLine: 512,
   containerId: 64,
 };
@@ -71,151 +45,8 @@ const MAX_TEXT_OCTETS: Readonly<Record<ProcessText, number>> = {
 const MAX_SHORT_OCTETS = 254;
 /** The least of a command line that is worth a record. */
 const LEAST_COMMAND_LINE_OCTETS = 32;
-
-export function createEncodingContext(
-  directory: ProcessDirectory,
-  names: NonProcessNames = NON_PROCESS_NAMES,
-): EncodingContext {
-  return {
-    bootEpochMs: 0,
-    uptimeZeroMs: 0,
-    processes: new RecordProcesses(directory, names),
-    truncatedFields: 0,
-    clampedTimes: 0,
-  };
-}
-
-/**
- * Writes one data record and returns where it ends. `out` must have room for maxRecordOctets
- * behind `at`.
- */
-export function encodeDataRecord(
-  plan: RecordPlan,
-  record: Buffer,
-  offset: number,
-  out: Buffer,
-  at: number,
-  context: EncodingContext,
-): number {
-  const { operations, texts } = plan;
-  const { processes } = context;
-  processes.moveTo(record, offset);
-  let to = at;
-  for (let i = 0; i < operations.length; i += STRIDE) {
-    const from = offset + (operations[i + 1] ?? 0);
-    const octets = operations[i + 2] ?? 0;
-    switch (operations[i]) {
-      case COPY:
-        for (let k = 0; k < octets; k++) out[to + k] = record[from + k] ?? 0;
-        break;
-      case SWAP:
-        for (let k = 0; k < octets; k++) out[to + k] = record[from + octets - 1 - k] ?? 0;
-        break;
-      case EPOCH:
-        writeEpoch(epochMs(record, from, context.bootEpochMs), out, to);
-        break;
-      case UPTIME:
-        writeUptime(epochMs(record, from, context.bootEpochMs), out, to, context);
-        break;
-      case INTERFACE:
-        writeInterface(record, offset, operations[i + 3] ?? 0, out, to);
-        break;
-      case FRAGMENT_FLAGS: {
-        const flags = record[offset + RECORD.flags.offset] ?? 0;
-        out[to] = (flags & FLOW_FLAG.FLOW_FRAGMENTED) === 0 ? 0 : MORE_FRAGMENTS;
-        break;
-      }
-      case RELIABILITY:
-        out[to] = processes.record.isAttributionReliable ? TRUE : FALSE;
-        break;
-      case USER_ID:
-        writeUserId(record, from, out, to);
-        break;
-      case PARENT_PROCESS_ID: {
-        const isSource = operations[i + 1] === RECORD.source.offset;
-        out.writeUInt32BE(processes.parentPid(isSource ? 'source' : 'destination'), to);
-        break;
-      }
-      default: {
-        const encoding = texts[operations[i + 3] ?? 0];
-        if (encoding === undefined) break;
-        const text = processes.text(encoding.text, encoding.owner);
-        to = writeText(text, octets, operations[i + 1] ?? 0, out, to, context);
-        continue;
-      }
-    }
-    to += octets;
-  }
-  return to;
-}
-
-function writeEpoch(ms: number, out: Buffer, at: number): void {
-  out.writeUInt32BE(Math.floor(ms / WORD), at);
-  out.writeUInt32BE(ms % WORD, at + 4);
-}
-
-function writeUptime(ms: number, out: Buffer, at: number, context: EncodingContext): void {
-  let uptimeMs = ms - context.uptimeZeroMs;
-  if (uptimeMs < 0) {
-    uptimeMs = 0;
-    context.clampedTimes++;
-  }
-  // The exporting process moves the zero long before this could wrap.
-  out.writeUInt32BE(uptimeMs % WORD, at);
-}
-
-/** A flow is metered where it crosses one interface, so the other one is not known. */
-function writeInterface(
-  record: Buffer,
-  offset: number,
-  direction: number,
-  out: Buffer,
-  at: number,
-): void {
-  const crosses =
-    record[offset + RECORD.direction.offset] === direction || isLoopback(record, offset);
-  const index = offset + RECORD.interface_index.offset;
-  out.writeUInt32BE(crosses ? record.readUInt32LE(index) : 0, at);
-}
-
-function writeUserId(record: Buffer, owner: number, out: Buffer, at: number): void {
-  const isOwned = record.readUInt32LE(owner + OWNER.pid.offset) !== 0;
-  out.writeUInt32BE(isOwned ? record.readUInt32LE(owner + OWNER.uid.offset) : NO_USER, at);
-}
-
-function isLoopback(record: Buffer, offset: number): boolean {
-  return ((record[offset + RECORD.flags.offset] ?? 0) & FLOW_FLAG.FLOW_LOOPBACK) !== 0;
-}
-
-/** Returns where the field ends: the only one whose length can depend on the record. */
-function writeText(
-  text: Uint8Array,
-  octets: number,
-  limit: number,
-  out: Buffer,
-  at: number,
-  context: EncodingContext,
-): number {
-  const isVariable = octets === VARIABLE_LENGTH;
-  // By the length before it is sanitised, which makes no text longer: a text that turns out shorter
-  // may have a length of three octets all the same.
-  const start = isVariable ? at + prefixOctets(Math.min(text.length, limit)) : at;
-  let written = writeString(text, 0, text.length, out, start, limit);
-  if (written < 0) {
-    written = ~written;
-    context.truncatedFields++;
-  }
-  if (isVariable) {
-    if (start === at + 1) out[at] = written;
-    else {
-      out[at] = 255;
-      out.writeUInt16BE(written, at + 1);
-    }
-    return start + written;
-  }
-  out.fill(0, start + written, start + octets);
-  return start + octets;
-}
+/** "the bottom 11 bits [...] SHOULD be zero" in microseconds (RFC 7011 §6.1.9). */
+const UNUSED_FRACTION_BITS = { microseconds: 11, nanoseconds: 0 } as const;
 
 /**
  * Plans by which no record is longer than `maxRecordOctets`: only command lines give way, all of
@@ -274,7 +105,7 @@ function textLimit(text: ProcessText, octets: number, commandLineOctets: number)
 }
 
 /** What the length of a text in a field of variable length takes. */
-function prefixOctets(textOctets: number): number {
+export function prefixOctets(textOctets: number): number {
   return textOctets > MAX_SHORT_OCTETS ? 3 : 1;
 }
 
@@ -295,6 +126,10 @@ function operation(
       const { FLOW_INGRESS, FLOW_EGRESS } = FLOW_DIRECTION;
       return [INTERFACE, 0, octets, encoding.way === 'ingress' ? FLOW_INGRESS : FLOW_EGRESS];
     }
+    case 'ntp':
+      return [NTP, encoding.offset, octets, UNUSED_FRACTION_BITS[encoding.precision]];
+    case 'zero':
+      return [ZERO, 0, octets, 0];
     case 'fragmentFlags':
       return [FRAGMENT_FLAGS, 0, octets, 0];
     case 'reliability':

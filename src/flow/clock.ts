@@ -6,9 +6,17 @@ export interface KernelClock {
   bootNs(): bigint;
   /** Time of day at CLOCK_BOOTTIME zero, in milliseconds since 1970, with its fraction. */
   bootEpochMs(): number;
+  /** The same in whole nanoseconds. */
+  bootEpochNs(): bigint;
 }
 
 const WORD = 2 ** 32;
+const NS_PER_MS = 1_000_000n;
+
+/** Nanoseconds as milliseconds with their fraction: a double has no room for the time of day in ns. */
+export function nsToMs(ns: bigint): number {
+  return Number(ns / NS_PER_MS) + Number(ns % NS_PER_MS) / 1e6;
+}
 
 /**
  * A kernel time, in nanoseconds, that stands in a buffer as a little-endian 64-bit number. Exact for 104

@@ -14,6 +14,9 @@ export type AddressFamily = 'ipv4' | 'ipv6';
  */
 export type TemplateProfile = 'process' | 'full' | 'standard';
 
+/** How finely IPFIX tells the times of a flow. */
+export type TimePrecision = 'milliseconds' | 'microseconds' | 'nanoseconds';
+
 /** Field length that says "variable" in a template (RFC 7011 §7). */
 export const VARIABLE_LENGTH = 65535;
 /** Length of a field that a format does not have. */
@@ -27,10 +30,18 @@ export type FieldEncoding =
   | { readonly kind: 'swap'; readonly offset: number; readonly octets: number }
   /** A kernel time as milliseconds since 1970. */
   | { readonly kind: 'epoch'; readonly offset: number }
+  /** A kernel time in the format of NTP, cut to that precision (RFC 7011 §6.1.9 and §6.1.10). */
+  | {
+      readonly kind: 'ntp';
+      readonly offset: number;
+      readonly precision: 'microseconds' | 'nanoseconds';
+    }
   /** A kernel time as milliseconds of the exporter's uptime. */
   | { readonly kind: 'uptime'; readonly offset: number }
   /** The interface that the flow came in or went out by, 0 where it did not. */
   | { readonly kind: 'interface'; readonly way: 'ingress' | 'egress' }
+  /** What the exporter does not know. */
+  | { readonly kind: 'zero' }
   /** fragmentFlags from the flow's own flags. */
   | { readonly kind: 'fragmentFlags' }
   /** dataRecordsReliability: false where the process was inferred. */
@@ -61,7 +72,7 @@ export type ProcessText =
 /** `local`: the process on this host; the sending one where both are (loopback). */
 export type ProcessSide = FlowSide | 'local';
 
-interface FlowField {
+export interface FlowField {
   readonly element: ElementName;
   readonly encoding: FieldEncoding;
   /** Length in an IPFIX template: octets, VARIABLE_LENGTH or ABSENT. */
@@ -71,6 +82,8 @@ interface FlowField {
   readonly families: AddressFamily | 'both';
   /** Where the field is in one profile only. */
   readonly profile: TemplateProfile | 'all';
+  /** Where the field is there with one precision of times only. */
+  readonly precision?: TimePrecision;
 }
 
 type RecordField = keyof typeof FLOW_RECORD.fields;
@@ -86,6 +99,18 @@ function swap(field: RecordField): FieldEncoding {
 
 function time(kind: 'epoch' | 'uptime', field: 'first_ns' | 'last_ns'): FieldEncoding {
   return { kind, offset: FLOW_RECORD.fields[field].offset };
+}
+
+/** The rows of one precision. */
+function timeFields(
+  precision: 'microseconds' | 'nanoseconds',
+  names: readonly [ElementName, ElementName],
+): FlowField[] {
+  return (['first_ns', 'last_ns'] as const).map((member, i) => {
+    const { offset } = FLOW_RECORD.fields[member];
+    const encoding = { kind: 'ntp', offset, precision } as const;
+    return { ...field(names[i] ?? names[0], encoding, 8, ABSENT), precision };
+  });
 }
 
 function processId(side: FlowSide): FieldEncoding {
@@ -134,8 +159,16 @@ const EGRESS_INTERFACE = { kind: 'interface', way: 'egress' } as const;
  * the record plan then copies them in one go.
  */
 export const FLOW_FIELDS: readonly FlowField[] = [
-  field('flowStartMilliseconds', time('epoch', 'first_ns'), 8, ABSENT),
-  field('flowEndMilliseconds', time('epoch', 'last_ns'), 8, ABSENT),
+  {
+    ...field('flowStartMilliseconds', time('epoch', 'first_ns'), 8, ABSENT),
+    precision: 'milliseconds',
+  },
+  {
+    ...field('flowEndMilliseconds', time('epoch', 'last_ns'), 8, ABSENT),
+    precision: 'milliseconds',
+  },
+  ...timeFields('microseconds', ['flowStartMicroseconds', 'flowEndMicroseconds']),
+  ...timeFields('nanoseconds', ['flowStartNanoseconds', 'flowEndNanoseconds']),
   field('flowStartSysUpTime', time('uptime', 'first_ns'), ABSENT, 4),
   field('flowEndSysUpTime', time('uptime', 'last_ns'), ABSENT, 4),
   field('packetDeltaCount', swap('packets'), 8, 8),

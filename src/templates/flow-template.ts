@@ -1,11 +1,19 @@
 // Templates of flow records: which rows of the flow-fields table a format and an address family
 // have, and under which numbers.
+import { NETFLOW1_FIELDS, NETFLOW5_FIELDS, type FixedField } from './fixed-fields.js';
 import { ABSENT, FLOW_FIELDS } from './flow-fields.js';
-import type { AddressFamily, ElementName, FieldEncoding, TemplateProfile } from './flow-fields.js';
+import type {
+  AddressFamily,
+  ElementName,
+  FieldEncoding,
+  FlowField,
+  TemplateProfile,
+  TimePrecision,
+} from './flow-fields.js';
 import { INFORMATION_ELEMENTS } from './information-elements.gen.js';
 
-/** The number in the first two octets of each message: NetFlow v9, or IPFIX. */
-export type ExportVersion = 9 | 10;
+/** The number in the first two octets of each message: NetFlow v1, v5, v9, or IPFIX. */
+export type ExportVersion = 1 | 5 | 9 | 10;
 
 export interface TemplateField {
   readonly element: ElementName;
@@ -19,11 +27,24 @@ export interface TemplateField {
 }
 
 export interface Template {
+  /** 0 in v1 and v5, which have no templates. */
   readonly id: number;
   readonly version: ExportVersion;
   readonly family: AddressFamily;
   readonly fields: readonly TemplateField[];
 }
+
+export interface TemplateOptions {
+  /** A name, or elements of the user's choice in the order of their fields. */
+  readonly profile: TemplateProfile | readonly ElementName[];
+  /** For IPFIX. */
+  readonly timePrecision: TimePrecision;
+}
+
+export const DEFAULT_TEMPLATE_OPTIONS: TemplateOptions = {
+  profile: 'process',
+  timePrecision: 'milliseconds',
+};
 
 /** From 256 on (RFC 7011 §3.4.1); the same in both formats. */
 const TEMPLATE_IDS = { ipv4: 256, ipv6: 257 } as const satisfies Record<AddressFamily, number>;
@@ -38,29 +59,68 @@ const NEWER_THAN_NETFLOW9: ReadonlySet<ElementName> = new Set([
   'dot1qCustomerVlanId',
 ] as const);
 
-export function flowTemplate(
+/** One for each address family that the format has, if any of the elements is there in it. */
+export function flowTemplates(
   version: ExportVersion,
+  options: Partial<TemplateOptions> = {},
+): Template[] {
+  if (version === 1) return [fixedTemplate(version, NETFLOW1_FIELDS)];
+  if (version === 5) return [fixedTemplate(version, NETFLOW5_FIELDS)];
+  const families = ['ipv4', 'ipv6'] as const;
+  const templates = families.map((family) => flowTemplate(version, family, options));
+  return templates.filter(({ fields }) => fields.length > 0);
+}
+
+export function flowTemplate(
+  version: 9 | 10,
   family: AddressFamily,
-  profile: TemplateProfile = 'process',
+  options: Partial<TemplateOptions> = {},
 ): Template {
-  const fields: TemplateField[] = [];
-  for (const row of FLOW_FIELDS) {
-    const octets = version === 9 ? row.netflow9Octets : row.ipfixOctets;
-    if (octets === ABSENT || (row.families !== 'both' && row.families !== family)) continue;
-    const { id, enterprise } = INFORMATION_ELEMENTS[row.element];
-    if (row.profile !== 'all' && row.profile !== profile) continue;
-    const isStandard =
-      enterprise !== NTOP_ENTERPRISE && (version !== 9 || !NEWER_THAN_NETFLOW9.has(row.element));
-    if (profile === 'standard' && !isStandard) continue;
-    const number =
-      version === 9
-        ? { type: netflow9Type(id, enterprise), enterprise: 0 }
-        : { type: id, enterprise };
-    fields.push({ element: row.element, ...number, octets, encoding: row.encoding });
-  }
+  const { profile, timePrecision } = { ...DEFAULT_TEMPLATE_OPTIONS, ...options };
+  const inFormat = FLOW_FIELDS.filter(
+    (row) =>
+      fieldOctets(row, version) !== ABSENT &&
+      (row.families === 'both' || row.families === family) &&
+      (row.precision === undefined || row.precision === timePrecision),
+  );
+  const rows =
+    typeof profile === 'string'
+      ? inFormat.filter((row) => isInProfile(row, version, profile))
+      : profile.flatMap((element) => inFormat.filter((row) => row.element === element));
+  const fields = rows.map((row) => ({
+    element: row.element,
+    ...fieldNumber(row.element, version),
+    octets: fieldOctets(row, version),
+    encoding: row.encoding,
+  }));
   return { id: TEMPLATE_IDS[family], version, family, fields };
 }
 
-function netflow9Type(id: number, enterprise: number): number {
-  return enterprise === NTOP_ENTERPRISE ? NTOP_NETFLOW9_TYPES + id : id;
+function fieldOctets(row: FlowField, version: 9 | 10): number {
+  return version === 9 ? row.netflow9Octets : row.ipfixOctets;
+}
+
+function isInProfile(row: FlowField, version: 9 | 10, profile: TemplateProfile): boolean {
+  if (row.profile !== 'all' && row.profile !== profile) return false;
+  if (profile !== 'standard') return true;
+  const { enterprise } = INFORMATION_ELEMENTS[row.element];
+  return enterprise !== NTOP_ENTERPRISE && (version !== 9 || !NEWER_THAN_NETFLOW9.has(row.element));
+}
+
+function fieldNumber(
+  element: ElementName,
+  version: 9 | 10,
+): Pick<TemplateField, 'type' | 'enterprise'> {
+  const { id, enterprise } = INFORMATION_ELEMENTS[element];
+  if (version === 10) return { type: id, enterprise };
+  return { type: enterprise === NTOP_ENTERPRISE ? NTOP_NETFLOW9_TYPES + id : id, enterprise: 0 };
+}
+
+function fixedTemplate(version: 1 | 5, fixed: readonly FixedField[]): Template {
+  const fields = fixed.map((row) => ({
+    ...row,
+    type: INFORMATION_ELEMENTS[row.element].id,
+    enterprise: 0,
+  }));
+  return { id: 0, version, family: 'ipv4', fields };
 }

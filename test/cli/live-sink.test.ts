@@ -4,7 +4,7 @@ import { LineOutput } from '../../src/cli/line-output.js';
 import { LiveSink } from '../../src/cli/live-sink.js';
 import { batchOf } from '../daemon/fake-flows.js';
 
-const CLOCK = { bootNs: () => 0n, bootEpochMs: () => 5000 };
+const CLOCK = { bootNs: () => 0n, bootEpochNs: () => 0n, bootEpochMs: () => 5000 };
 
 t.test('writes a line for each record of a batch, dated by the clock of its sweep', async (t) => {
   const stream = new PassThrough();

@@ -59,13 +59,12 @@ for (const { version, profile, flows } of CASES) {
       const exporter = createExportingProcess(
         {
           version,
-          collector: { host: '127.0.0.1', port },
           observationDomainId: 3,
           templateRefreshMs: 60_000,
           maxMessageOctets: MAX_MESSAGE_OCTETS,
           clock: new FakeClock(),
           directory: directoryOf({ 1234: KNOWN, 5: KNOWN, 6: KNOWN }),
-          profile,
+          templates: { profile },
         },
         recordingUdp(port, messages),
       );

@@ -67,10 +67,10 @@ function octets(parts: readonly string[]): string {
 }
 
 function full(identities: Identities): {
-  profile: 'full';
+  templates: { profile: 'full' };
   directory: ReturnType<typeof directoryOf>;
 } {
-  return { profile: 'full', directory: directoryOf(identities) };
+  return { templates: { profile: 'full' }, directory: directoryOf(identities) };
 }
 
 t.test('IPFIX octet by octet', async (t) => {
@@ -169,7 +169,10 @@ t.test('a process is looked up once a record, and its texts are encoded once', a
       return identity;
     },
   };
-  const { sweep, transport } = await recordExport(10, { profile: 'full', directory });
+  const { sweep, transport } = await recordExport(10, {
+    templates: { profile: 'full' },
+    directory,
+  });
   await sweep([CURL_FLOW, CURL_FLOW]);
   await sweep([CURL_FLOW]);
   t.equal(lookups, 3);
@@ -186,7 +189,7 @@ t.test('no profile but the full one asks for more than the names of users', asyn
     },
   };
   for (const profile of ['process', 'standard'] as const) {
-    const { sweep, exporter } = await recordExport(10, { profile, directory });
+    const { sweep, exporter } = await recordExport(10, { templates: { profile }, directory });
     await sweep([CURL_FLOW]);
     t.equal(exporter.statistics().records, 1);
   }

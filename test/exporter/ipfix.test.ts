@@ -107,7 +107,7 @@ t.test('ICMPv6 and fragments have their own elements', async (t) => {
 });
 
 t.test('where this host has no process a word says why, at the local side only', async (t) => {
-  const { sweep, transport } = await recordExport(10, { profile: 'process' });
+  const { sweep, transport } = await recordExport(10, { templates: { profile: 'process' } });
   await sweep([
     { ...PING_FLOW, destination: { method: 'ATTRIBUTION_KERNEL' } },
     { ...PING_FLOW, source: { method: 'ATTRIBUTION_KERNEL' } },
@@ -125,7 +125,10 @@ t.test('where this host has no process a word says why, at the local side only',
 
 t.test('the names of non-processes can be chosen, also none', async (t) => {
   const nonProcessNames = { kernel: '', forwarded: 'transit', unknown: '?' };
-  const { sweep, transport } = await recordExport(10, { profile: 'standard', nonProcessNames });
+  const { sweep, transport } = await recordExport(10, {
+    templates: { profile: 'standard' },
+    nonProcessNames,
+  });
   await sweep([
     { ...PING_FLOW, destination: { method: 'ATTRIBUTION_KERNEL' } },
     { ...PING_FLOW, destination: { method: 'ATTRIBUTION_FORWARDED' } },
@@ -153,7 +156,7 @@ t.test('a record whose process was inferred says that it is not reliable', async
 });
 
 t.test('the standard profile names the local process and its user by IANA elements', async (t) => {
-  const { sweep, transport } = await recordExport(10, { profile: 'standard' });
+  const { sweep, transport } = await recordExport(10, { templates: { profile: 'standard' } });
   const { source: destination, ...flow } = CURL_FLOW;
   await sweep([CURL_FLOW, { ...flow, direction: 'ingress', ...(destination && { destination }) }]);
   const records = exportedRecords(transport.messages);

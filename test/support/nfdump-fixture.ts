@@ -36,7 +36,7 @@ export async function encodeCase({
   identities = {},
 }: NfdumpCase): Promise<string> {
   const { sweep, transport } = await recordExport(version, {
-    profile,
+    templates: { profile },
     directory: directoryOf(identities),
   });
   await sweep(flows);

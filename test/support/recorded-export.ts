@@ -26,6 +26,9 @@ export class FakeClock implements KernelClock {
   bootEpochMs(): number {
     return this.epochMs;
   }
+  bootEpochNs(): bigint {
+    return BigInt(Math.round(this.epochMs * 1000)) * 1000n;
+  }
 }
 
 export const DIRECTORY: ProcessDirectory = {
@@ -102,7 +105,7 @@ export interface RecordedExport {
 }
 
 export async function recordExport(
-  version: 9 | 10,
+  version: 1 | 5 | 9 | 10,
   options: Partial<ExportingProcessOptions> = {},
 ): Promise<RecordedExport> {
   const transport = new RecordingTransport();
@@ -110,7 +113,6 @@ export async function recordExport(
   const exporter = createExportingProcess(
     {
       version,
-      collector: { host: '127.0.0.1', port: 9995 },
       observationDomainId: 7,
       templateRefreshMs: 60_000,
       maxMessageOctets: 1372,
@@ -129,6 +131,7 @@ export async function recordExport(
     sweep: async (flows) => {
       await exporter.write(flowBatch(flows));
       await exporter.flush();
+      await exporter.drain(1000);
     },
   };
 }

@@ -12,6 +12,8 @@ const TYPE_OCTETS: Readonly<Record<string, number>> = {
   unsigned32: 4,
   unsigned64: 8,
   dateTimeMilliseconds: 8,
+  dateTimeMicroseconds: 8,
+  dateTimeNanoseconds: 8,
   ipv4Address: 4,
   ipv6Address: 16,
   macAddress: 6,
@@ -36,7 +38,7 @@ const TEMPLATES = ([9, 10] as const).flatMap((version) =>
   (['ipv4', 'ipv6'] as const).flatMap((family) =>
     (['process', 'full', 'standard'] as const).map((profile) => ({
       name: `${version} ${family} ${profile}`,
-      template: flowTemplate(version, family, profile),
+      template: flowTemplate(version, family, { profile }),
     })),
   ),
 );
@@ -74,14 +76,18 @@ t.test('IPFIX templates have numbers that IPFIX can have', async (t) => {
 });
 
 t.test('the standard profile has IANA elements and the user name of v9 alone', async (t) => {
-  const types = flowTemplate(9, 'ipv4', 'standard').fields.map(({ type }) => type);
+  const types = flowTemplate(9, 'ipv4', { profile: 'standard' }).fields.map(({ type }) => type);
   t.ok(types.includes(40000));
   t.notOk(types.some((type) => type >= 57472));
   t.notOk(
     types.some((type) => type > 89 && type !== 136 && type !== 40000),
     'as logstash has it',
   );
-  t.ok(flowTemplate(10, 'ipv6', 'standard').fields.every(({ enterprise }) => enterprise === 0));
+  t.ok(
+    flowTemplate(10, 'ipv6', { profile: 'standard' }).fields.every(
+      ({ enterprise }) => enterprise === 0,
+    ),
+  );
 });
 
 t.test('what nfdump prints as user name has 20 octets', async (t) => {
@@ -95,7 +101,7 @@ t.test('the full profile is the process profile and more behind it', async (t) =
   for (const version of [9, 10] as const) {
     for (const family of ['ipv4', 'ipv6'] as const) {
       const process = flowTemplate(version, family).fields;
-      const full = flowTemplate(version, family, 'full').fields;
+      const full = flowTemplate(version, family, { profile: 'full' }).fields;
       t.same(full.slice(0, process.length), process);
       const added = full.slice(process.length).map(({ element }) => element);
       t.equal(added.length, 8);

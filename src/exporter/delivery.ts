@@ -1,0 +1,178 @@
+// Takes messages from the backlog to the transport, in order, spread over time where the transport
+// wants it, and keeps account of what arrived and what was lost. Runs beside the sweeps.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ExportBacklog } from './export-backlog.js';
+import type { ExportCounters } from './export-counters.js';
+import { ExportError } from './export-error.js';
+import type { MessageTransport } from './message-transport.js';
+import { isFlowMessage, type FlowMessage, type OutgoingMessage } from './outgoing-message.js';
+import type { Pacer } from './pacer.js';
+import type { TransportSession } from './transport-session.js';
+
+interface DeliveryOptions {
+  readonly backlog: ExportBacklog;
+  readonly transport: MessageTransport;
+  readonly session: TransportSession;
+  readonly counters: ExportCounters;
+  /** Undefined: as fast as the transport takes them. */
+  readonly pacer: Pacer | undefined;
+}
+
+/** A backlog from which nothing leaves for so long is not waited for. */
+const STALLED_MS = 1000;
+const POLL_MS = 5;
+
+export class Delivery {
+  readonly #options: DeliveryOptions;
+  #running: Promise<void> | undefined;
+  #isStopped = false;
+  #wake: (() => void) | undefined;
+  #sessionNumber: number | undefined;
+  #arrived = 0;
+  #refusalsSeen = 0;
+  #movedMs = 0;
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  /**
+   * Puts a message into the backlog. Waits for room as long as messages leave it; counts the message
+   * as lost when they do not.
+   */
+  async offer(message: FlowMessage): Promise<void> {
+    const { backlog, counters } = this.#options;
+    if (backlog.isEmpty) this.#movedMs = performance.now();
+    while (!backlog.hasRoom(message)) {
+      if (this.#isStalled()) {
+        counters.lose(message, 'the backlog is full: the collector does not keep up');
+        return;
+      }
+      await sleep(POLL_MS);
+      this.#noteArrivals();
+    }
+    backlog.put(message);
+    this.wake();
+  }
+
+  /** Looks whether templates or options are due. */
+  wake(): void {
+    this.#wake?.();
+  }
+
+  noteArrivals(): void {
+    this.#noteArrivals();
+  }
+
+  /** Resolves when everything has arrived, or nothing moves for `patienceMs`. */
+  async drain(patienceMs: number): Promise<void> {
+    const { backlog, session } = this.#options;
+    this.#movedMs = performance.now();
+    while (!(backlog.isEmpty && !session.isControlDue)) {
+      if (performance.now() - this.#movedMs > patienceMs) return;
+      await sleep(POLL_MS);
+      this.#noteArrivals();
+    }
+  }
+
+  /** What has not arrived by now is lost, and the transport is closed. */
+  async stop(): Promise<void> {
+    const { backlog, counters, transport } = this.#options;
+    this.#isStopped = true;
+    this.wake();
+    this.#noteArrivals();
+    for (const message of backlog.clear()) {
+      counters.lose(message, 'the exporter ended before the collector took them');
+    }
+    await transport.close();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { backlog, session } = this.#options;
+    while (!this.#isStopped) {
+      const isIdle = backlog.peek() === undefined && !session.isControlDue;
+      if (isIdle && backlog.isEmpty) {
+        await this.#sleepUntilWoken();
+        continue;
+      }
+      try {
+        // Also without anything to send: what was sent may have to go again, in another session.
+        await this.#followSession();
+        if (isIdle) await sleep(POLL_MS);
+        for (const message of session.takeDue()) await this.#transmit(message);
+        const next = backlog.peek();
+        if (next !== undefined) await this.#transmit(next);
+      } catch (error) {
+        if (!(error instanceof ExportError)) throw error;
+        if (error.code === 'not-open') return;
+        // session-lost: the next one begins with what has not arrived
+      }
+    }
+  }
+
+  async #followSession(): Promise<void> {
+    const { backlog, session, transport, counters } = this.#options;
+    this.#noteArrivals();
+    const number = await transport.ready();
+    if (number !== this.#sessionNumber) {
+      if (this.#sessionNumber !== undefined) counters.newSessions++;
+      this.#sessionNumber = number;
+      this.#arrived = 0;
+      backlog.rewind();
+      session.begin();
+    }
+    const refusals = transport.refusals();
+    // A collector that did not listen has missed its templates.
+    if (refusals !== this.#refusalsSeen) session.expireTemplates();
+    this.#refusalsSeen = refusals;
+  }
+
+  async #transmit(message: OutgoingMessage): Promise<void> {
+    const { backlog, session, transport, counters, pacer } = this.#options;
+    for (let wait = pacer?.take() ?? 0; wait > 0; wait = pacer?.take() ?? 0) await sleep(wait);
+    if (this.#isStopped) return;
+    session.writeHeader(message);
+    try {
+      await transport.send(message.bytes, message.bytes.length);
+    } catch (error) {
+      if (error instanceof ExportError && isEnd(error)) throw error;
+      if (isFlowMessage(message)) backlog.drop();
+      counters.fail(message, error);
+      return;
+    }
+    if (isFlowMessage(message)) backlog.sent();
+    else backlog.controlSent(message);
+    this.#movedMs = performance.now();
+    this.#noteArrivals();
+  }
+
+  #noteArrivals(): void {
+    const { backlog, transport, counters } = this.#options;
+    const confirmed = transport.confirmed();
+    if (confirmed <= this.#arrived) return;
+    for (const message of backlog.arrived(confirmed - this.#arrived)) counters.arrive(message);
+    this.#arrived = confirmed;
+    this.#movedMs = performance.now();
+  }
+
+  #isStalled(): boolean {
+    return performance.now() - this.#movedMs > STALLED_MS;
+  }
+
+  async #sleepUntilWoken(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    this.#wake = undefined;
+  }
+}
+
+/** Of the session or of the transport: the message is not lost by it. */
+function isEnd({ code }: ExportError): boolean {
+  return code === 'session-lost' || code === 'not-open';
+}

@@ -1,0 +1,77 @@
+// What became of the messages of one collector.
+import { isFlowMessage, type OutgoingMessage } from './outgoing-message.js';
+
+/** All only grow. */
+export interface ExportStatistics {
+  /** Messages that arrived, as far as the transport can tell: over UDP, those that were sent. */
+  readonly messages: number;
+  readonly octets: number;
+  /** Flow records in those messages. */
+  readonly records: number;
+  /** Template records and options template records. */
+  readonly templates: number;
+  readonly optionsRecords: number;
+  /** Messages that the network did not take. */
+  readonly sendErrors: number;
+  /** Flow records in messages that did not arrive, and what they sum up to. */
+  readonly lostRecords: number;
+  readonly lostPackets: number;
+  readonly lostOctets: number;
+  /** When a loss was first and last noticed, milliseconds since 1970. */
+  readonly firstLossMs: number | undefined;
+  readonly lastLossMs: number | undefined;
+  /** How often the collector was found not to listen. Each time one message was lost over UDP, which
+   *  `messages` and `records` may include: the network reports it after the fact. */
+  readonly refusals: number;
+  /** Transport Sessions after the first one: the collector came back, or another file was begun. */
+  readonly newSessions: number;
+  /** Flow records that the format, or the chosen elements, have no record for: IPv6 in v1 and v5. */
+  readonly notExportable: number;
+  /** Names and command lines cut to the length of their field. */
+  readonly truncatedFields: number;
+  /** Times too early for sysUptime, sent as 0. */
+  readonly clampedTimes: number;
+  /** The last loss in words; undefined without one. */
+  readonly lastError: string | undefined;
+}
+
+export class ExportCounters {
+  messages = 0;
+  octets = 0;
+  records = 0;
+  templates = 0;
+  optionsRecords = 0;
+  sendErrors = 0;
+  lostRecords = 0;
+  lostPackets = 0;
+  lostOctets = 0;
+  firstLossMs: number | undefined;
+  lastLossMs: number | undefined;
+  notExportable = 0;
+  newSessions = 0;
+  lastError: string | undefined;
+
+  arrive(message: OutgoingMessage): void {
+    this.messages++;
+    this.octets += message.bytes.length;
+    this.templates += message.templateRecords;
+    if (isFlowMessage(message)) this.records += message.dataRecords;
+    else this.optionsRecords += message.dataRecords;
+  }
+
+  /** @param error what the transport threw */
+  fail(message: OutgoingMessage, error: unknown): void {
+    this.sendErrors++;
+    this.lose(message, error instanceof Error ? error.message : String(error));
+  }
+
+  lose(message: OutgoingMessage, reason: string): void {
+    this.lastError = reason;
+    if (!isFlowMessage(message)) return;
+    this.lostRecords += message.dataRecords;
+    this.lostPackets += message.packets;
+    this.lostOctets += message.octets;
+    this.lastLossMs = Date.now();
+    this.firstLossMs ??= this.lastLossMs;
+  }
+}

@@ -1,0 +1,64 @@
+// Everything about a collector's messages that is settled before the first flow: the format, the plan
+// of each template's records, and the messages with the templates.
+import type { ExportVersion, Template } from '../templates/flow-template.js';
+import { IPFIX } from './ipfix.js';
+import type { MessageFormat, TemplateFormat } from './message-format.js';
+import { NETFLOW_V1 } from './netflow-v1.js';
+import { NETFLOW_V5 } from './netflow-v5.js';
+import { NETFLOW_V9 } from './netflow-v9.js';
+import type { ControlMessage } from './outgoing-message.js';
+import { compileRecordPlan, compileRecordPlans, type RecordPlan } from './record-plan.js';
+import { messageOctets, packTemplateMessages } from './template-message.js';
+
+export interface ExportPlan {
+  readonly format: MessageFormat;
+  readonly plans: readonly RecordPlan[];
+  readonly templateMessages: readonly ControlMessage[];
+  /** Counters of 32 bits. */
+  readonly hasWordCounters: boolean;
+}
+
+export function planExport(
+  version: ExportVersion,
+  templates: readonly Template[],
+  maxMessageOctets: number,
+): ExportPlan {
+  const format = messageFormat(version);
+  const withTemplates = templateFormat(version);
+  return {
+    format,
+    plans: compileRecordPlans(templates, maxMessageOctets - overheadOctets(format)),
+    templateMessages:
+      withTemplates === undefined
+        ? []
+        : packTemplateMessages(withTemplates, templates, maxMessageOctets),
+    hasWordCounters: withTemplates === undefined,
+  };
+}
+
+/** The longest message that cannot be made shorter: one template, or one record. */
+export function leastMessageOctets(version: ExportVersion, templates: readonly Template[]): number {
+  const format = messageFormat(version);
+  const withTemplates = templateFormat(version);
+  const lengths = templates.flatMap((template) => [
+    withTemplates === undefined ? 0 : messageOctets(withTemplates, [template]),
+    overheadOctets(format) + compileRecordPlan(template).maxRecordOctets,
+  ]);
+  return Math.max(...lengths);
+}
+
+/** What a message with one record has besides it. */
+function overheadOctets(format: MessageFormat): number {
+  return format.headerOctets + format.setHeaderOctets + format.setAlignmentOctets - 1;
+}
+
+function messageFormat(version: ExportVersion): MessageFormat {
+  if (version === 1) return NETFLOW_V1;
+  if (version === 5) return NETFLOW_V5;
+  return templateFormat(version) ?? IPFIX;
+}
+
+function templateFormat(version: ExportVersion): TemplateFormat | undefined {
+  if (version === 9) return NETFLOW_V9;
+  return version === 10 ? IPFIX : undefined;
+}
