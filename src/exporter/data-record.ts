@@ -94,7 +94,7 @@ export function encodeDataRecord(
   at: number,
   context: EncodingContext,
 ): number {
-  const { operations, texts } = plan;
+  const { operations } = plan;
   const { processes } = context;
   processes.moveTo(record, offset);
   let to = at;
@@ -135,13 +135,16 @@ export function encodeDataRecord(
       case PARENT_PROCESS_ID:
         out.writeUInt32BE(processes.parentPid(sideAt(operations[i + 1])), to);
         break;
-      default: {
-        const encoding = texts[operations[i + 3] ?? 0];
-        if (encoding === undefined) break;
-        const text = processes.text(encoding.text, encoding.owner);
-        to = writeText(text, octets, operations[i + 1] ?? 0, out, to, context);
+      default:
+        to = writeText(
+          textAt(plan, operations[i + 3], context),
+          octets,
+          operations[i + 1] ?? 0,
+          out,
+          to,
+          context,
+        );
         continue;
-      }
     }
     to += octets;
   }
@@ -216,6 +219,12 @@ function hasFlag(record: Buffer, offset: number, flag: number): boolean {
 /** By where its owner stands in the record. */
 function sideAt(owner: number | undefined): FlowSide {
   return owner === RECORD.source.offset ? 'source' : 'destination';
+}
+
+function textAt(plan: RecordPlan, at: number | undefined, context: EncodingContext): Uint8Array {
+  const encoding = plan.texts[at ?? 0];
+  if (encoding === undefined) throw new RangeError(`no text ${at} in template ${plan.template.id}`);
+  return context.processes.text(encoding.text, encoding.owner);
 }
 
 /** Returns where the field ends: the only one whose length can depend on the record. */
