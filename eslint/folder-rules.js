@@ -18,7 +18,7 @@ const MAY_IMPORT = {
 /** Modules that one place alone may import, so that it is the only one to change with them. */
 const ONLY_IN = {
   koffi: 'src/bpf-loader/native/',
-  dgram: 'src/exporter/udp-transport.ts',
+  dgram: 'src/exporter/transports/udp-socket.ts',
   commander: 'src/cli/',
 };
 

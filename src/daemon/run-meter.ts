@@ -5,7 +5,7 @@ import { openKernelFlowSource, type KernelFlowSource } from '../bpf-loader/kerne
 import type { Metered } from '../bpf-loader/packet-capture.js';
 import { findCgroup2Mount } from '../bpf-loader/socket-hooks.js';
 import { createExportingProcess, type ExportingProcess } from '../exporter/exporting-process.js';
-import { createUdpTransport } from '../exporter/udp-transport.js';
+import { createUdpTransport } from '../exporter/transports/udp-transport.js';
 import type { ExportStatistics } from '../exporter/export-counters.js';
 import type { KernelClock } from '../flow/clock.js';
 import type { FlowSink } from '../flow/flow-sink.js';
@@ -118,7 +118,7 @@ export async function runExporter(
   let exporter: ExportingProcess | undefined;
   const openSink = async (context: FlowContext): Promise<FlowSink> => {
     const { collector, source, profile, ...options } = config;
-    const transport = createUdpTransport(collector, source);
+    const transport = createUdpTransport({ ...collector, source });
     exporter = createExportingProcess(
       { ...options, templates: { profile }, ...context },
       transport,

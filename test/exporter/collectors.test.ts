@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { createExportingProcess } from '../../src/exporter/exporting-process.js';
 import type { MessageTransport } from '../../src/exporter/message-transport.js';
-import { createUdpTransport } from '../../src/exporter/udp-transport.js';
+import { createUdpTransport } from '../../src/exporter/transports/udp-transport.js';
 import { startDefaultNfcapd } from '../support/default-nfcapd.js';
 import { CURL_FLOW, LOOPBACK_FLOW, PING_FLOW } from '../support/described-flows.js';
 import { flowBatch } from '../support/flow-description.js';
@@ -26,11 +26,12 @@ function describeFlow(i: number): FlowDescription {
 /** UDP, with a copy of each message. */
 function recordingUdp(port: number, messages: Buffer[]): MessageTransport {
   const udp = createUdpTransport({ host: '127.0.0.1', port });
-  const send = async (bytes: Buffer, octets: number): Promise<void> => {
+  const send = udp.send.bind(udp);
+  udp.send = async (bytes, octets) => {
     messages.push(Buffer.from(bytes.subarray(0, octets)));
-    await udp.send(bytes, octets);
+    await send(bytes, octets);
   };
-  return { ...udp, send };
+  return udp;
 }
 
 const KNOWN = {

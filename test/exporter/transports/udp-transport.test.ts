@@ -3,9 +3,10 @@ import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import { once } from 'node:events';
 import t from 'tap';
-import { createUdpTransport } from '../../src/exporter/udp-transport.js';
-import { freeUdpPort } from '../support/nfcapd.js';
-import type { Teardown } from '../support/program.js';
+import { createUdpTransport } from '../../../src/exporter/transports/udp-transport.js';
+import { freeUdpPort } from '../../support/nfcapd.js';
+import type { Teardown } from '../../support/program.js';
+import { ChangingName } from '../../support/changing-name.js';
 
 const MESSAGE = Buffer.from('a message and what is behind it');
 const OCTETS = 9;
@@ -28,7 +29,7 @@ for (const { name, host, address, destination } of DESTINATIONS) {
     const collector = await receiver(t, address);
     const { port } = collector.address();
     const transport = createUdpTransport({ host, port });
-    t.equal(transport.destination, `${destination}:${port}`);
+    t.equal(transport.destination, `udp://${destination}:${port}`);
     await transport.open();
     const received = once(collector, 'message');
     await transport.send(MESSAGE, OCTETS);
@@ -43,10 +44,8 @@ t.test('a name is looked up in the family of the source, which is then used', as
   const collector = await receiver(t, '127.0.0.1');
   const sourcePort = await freeUdpPort();
   const source = { address: '127.0.0.2', port: sourcePort };
-  const transport = createUdpTransport(
-    { host: 'localhost', port: collector.address().port },
-    source,
-  );
+  const { port } = collector.address();
+  const transport = createUdpTransport({ host: 'localhost', port, source });
   await transport.open();
   t.teardown(() => transport.close());
   const received = once(collector, 'message');
@@ -58,10 +57,8 @@ t.test('a name is looked up in the family of the source, which is then used', as
 t.test('a source port that is taken is refused', async (t) => {
   const other = await receiver(t, '127.0.0.1');
   const { port } = other.address();
-  const transport = createUdpTransport(
-    { host: '127.0.0.1', port: 9995 },
-    { address: '127.0.0.1', port },
-  );
+  const source = { address: '127.0.0.1', port };
+  const transport = createUdpTransport({ host: '127.0.0.1', port: 9995, source });
   await t.rejects(transport.open(), {
     name: 'ExportError',
     code: 'address-in-use',
@@ -82,7 +79,7 @@ t.test('other reasons not to open are named', async (t) => {
   ];
   for (const { host, address, code, message } of cases) {
     const source = address === undefined ? undefined : { address };
-    const transport = createUdpTransport({ host, port: 9995 }, source);
+    const transport = createUdpTransport({ host, port: 9995, source });
     await t.rejects(transport.open(), { name: 'ExportError', code, message });
   }
 });
@@ -113,6 +110,101 @@ t.test('a message above the length of a datagram is an error that says so', asyn
   await t.rejects(transport.send(Buffer.alloc(70_000), 70_000), {
     name: 'ExportError',
     code: 'send',
-    message: /^send a message of 70000 octets to 127\.0\.0\.1:\d+: EMSGSIZE \(lower/,
+    message: /^send a message of 70000 octets to udp:\/\/127\.0\.0\.1:\d+: EMSGSIZE \(lower/,
   });
+});
+
+t.test('nothing is sent before open() and after close()', async (t) => {
+  const transport = createUdpTransport({ host: '127.0.0.1', port: 9995 });
+  await t.rejects(transport.ready(), { code: 'not-open' });
+  await transport.open();
+  await transport.close();
+  await t.rejects(transport.ready(), { code: 'not-open' });
+  await t.rejects(transport.send(MESSAGE, OCTETS), { code: 'not-open' });
+});
+
+t.test('a collector that moves is followed, by a new session', async (t) => {
+  const first = await receiver(t, '127.0.0.1');
+  const { port } = first.address();
+  const second = createSocket('udp4');
+  second.bind(port, '127.0.0.2');
+  await once(second, 'listening');
+  t.teardown(() => void second.close());
+  const name = new ChangingName('127.0.0.1');
+  const transport = createUdpTransport({
+    host: 'collector.test',
+    port,
+    resolveIntervalMs: 5,
+    lookUp: name.lookUp,
+    onNotice: name.notice,
+  });
+  await transport.open();
+  t.teardown(() => transport.close());
+  t.equal(await transport.ready(), 1);
+  await transport.send(MESSAGE, OCTETS);
+  t.equal(transport.confirmed(), 1);
+
+  name.addresses = ['127.0.0.2', '127.0.0.1'];
+  await name.lookedUp(2);
+  t.equal(await transport.ready(), 1, 'an address that the name still has is kept');
+
+  name.addresses = ['127.0.0.2'];
+  t.match(await name.nextNotice(), /udp:.*collector\.test.* is now 127\.0\.0\.2, was 127\.0\.0\.1/);
+  const received = once(second, 'message');
+  t.equal(await transport.ready(), 2);
+  t.equal(transport.confirmed(), 0, 'counted anew');
+  await transport.send(MESSAGE, OCTETS);
+  await received;
+});
+
+t.test('a name that is gone later is noticed once, and its last address used', async (t) => {
+  const collector = await receiver(t, '127.0.0.1');
+  const name = new ChangingName('127.0.0.1');
+  const transport = createUdpTransport({
+    host: 'collector.test',
+    port: collector.address().port,
+    resolveIntervalMs: 5,
+    lookUp: name.lookUp,
+    onNotice: name.notice,
+  });
+  await transport.open();
+  t.teardown(() => transport.close());
+  name.addresses = [];
+  t.equal(
+    await name.nextNotice(),
+    'look up the collector collector.test: ENOTFOUND (check the name, or give an address); ' +
+      'messages still go to 127.0.0.1',
+  );
+  await name.lookedUp(3);
+  t.same(name.notices, [], 'said once');
+  const received = once(collector, 'message');
+  t.equal(await transport.ready(), 1);
+  await transport.send(MESSAGE, OCTETS);
+  await received;
+});
+
+t.test('a refusal has the name looked up at once', async (t) => {
+  const port = await freeUdpPort();
+  const name = new ChangingName('127.0.0.1');
+  const transport = createUdpTransport({
+    host: 'collector.test',
+    port,
+    lookUp: name.lookUp,
+    onNotice: name.notice,
+  });
+  await transport.open();
+  t.teardown(() => transport.close());
+  const moved = createSocket('udp4');
+  moved.bind(port, '127.0.0.3');
+  await once(moved, 'listening');
+  t.teardown(() => void moved.close());
+  name.addresses = ['127.0.0.3'];
+  await transport.ready();
+  await transport.send(MESSAGE, OCTETS);
+  t.match(await name.nextNotice(), /is now 127\.0\.0\.3/);
+  t.equal(transport.refusals(), 1);
+  const received = once(moved, 'message');
+  t.equal(await transport.ready(), 2);
+  await transport.send(MESSAGE, OCTETS);
+  await received;
 });

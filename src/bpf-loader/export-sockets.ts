@@ -1,0 +1,110 @@
+// Sockets for the transports of src/exporter/ that Node cannot make. The daemon hands them over.
+import { getSystemErrorName } from 'node:util';
+import { BpfError } from './bpf-error.js';
+import { loadLibc } from './native/libc.js';
+import type { Libc } from './native/libc.js';
+import {
+  AF_INET,
+  AF_INET6,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_MULTICAST_HOPS,
+  IP_MULTICAST_TTL,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOL_SOCKET,
+  SO_BINDTODEVICE,
+  loadLibcSockets,
+} from './native/libc-sockets.js';
+import type { LibcSockets } from './native/libc-sockets.js';
+import { lastErrno } from './native/memory.js';
+
+/** IFNAMSIZ without the NUL. */
+const IF_NAME_OCTETS = 15;
+
+interface Source {
+  /** An IPv4 or IPv6 address of this host. */
+  readonly address: string;
+  /** Any free one when left out. */
+  readonly port?: number;
+}
+
+interface DeviceSocketOptions {
+  readonly family: 4 | 6;
+  /** Name of the interface. */
+  readonly device: string;
+  readonly source?: Source | undefined;
+  readonly multicastHops: number;
+}
+
+export interface ExportSockets {
+  /**
+   * A UDP socket that sends by one interface only, whatever the routes say.
+   * Returns its file descriptor, which the caller closes.
+   * @throws BpfError ENODEV without such an interface, EADDRINUSE, EADDRNOTAVAIL
+   */
+  readonly openDeviceSocket: (options: DeviceSocketOptions) => number;
+}
+
+export function loadExportSockets(): ExportSockets {
+  const sockets = loadLibcSockets();
+  const { interfaceIndex } = loadLibc();
+  return {
+    openDeviceSocket: (options) => openDeviceSocket(sockets, interfaceIndex, options),
+  };
+}
+
+function openDeviceSocket(
+  sockets: LibcSockets,
+  interfaceIndex: Libc['interfaceIndex'],
+  { family, device, source, multicastHops }: DeviceSocketOptions,
+): number {
+  const domain = family === 4 ? AF_INET : AF_INET6;
+  const fd = sockets.socket(domain, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) throw failure('make a UDP socket');
+  try {
+    const name = Buffer.from(device);
+    // The kernel cuts a longer name, and may find another interface by what is left.
+    if (name.length > IF_NAME_OCTETS) throw new BpfError('ENODEV', `bind to ${device}`, '');
+    if (sockets.setOption(fd, SOL_SOCKET, SO_BINDTODEVICE, name) !== 0) {
+      throw failure(`bind a socket to interface ${device}`);
+    }
+    // libuv does not know the family of a socket that it did not make, and would set that of IPv4.
+    const [level, option] =
+      family === 4 ? [IPPROTO_IP, IP_MULTICAST_TTL] : [IPPROTO_IPV6, IPV6_MULTICAST_HOPS];
+    const hops = Buffer.alloc(4);
+    hops.writeInt32LE(multicastHops);
+    if (sockets.setOption(fd, level, option, hops) !== 0) throw failure('set multicast hops');
+    if (source !== undefined) {
+      const address = socketAddress(sockets, interfaceIndex, domain, source);
+      if (sockets.bind(fd, address) !== 0) throw failure(`bind ${source.address} on ${device}`);
+    }
+    return fd;
+  } catch (error) {
+    sockets.close(fd);
+    throw error;
+  }
+}
+
+/** struct sockaddr_in or sockaddr_in6 */
+function socketAddress(
+  { addressBytes }: Pick<LibcSockets, 'addressBytes'>,
+  interfaceIndex: Libc['interfaceIndex'],
+  domain: number,
+  { address, port = 0 }: Source,
+): Buffer {
+  const [plain = '', scope] = address.split('%');
+  const bytes = addressBytes(domain, plain);
+  if (bytes === undefined) throw new BpfError('EINVAL', `bind ${address}`, 'not an address');
+  const result = Buffer.alloc(domain === AF_INET ? 16 : 28);
+  result.writeUInt16LE(domain, 0);
+  result.writeUInt16BE(port, 2);
+  bytes.copy(result, domain === AF_INET ? 4 : 8);
+  // sin6_scope_id is in the byte order of the host.
+  if (scope !== undefined) result.writeUInt32LE(interfaceIndex(scope), 24);
+  return result;
+}
+
+function failure(operation: string): BpfError {
+  return new BpfError(getSystemErrorName(-lastErrno()), operation, '');
+}

@@ -1,0 +1,67 @@
+// Sockets of libc, for those that Node cannot make: bound to an interface, Unix datagrams.
+import koffi from 'koffi';
+
+/** Each returns -1 and leaves errno when it fails. */
+export interface LibcSockets {
+  readonly socket: (family: number, type: number, protocol: number) => number;
+  readonly setOption: (fd: number, level: number, option: number, value: Buffer) => number;
+  readonly bind: (fd: number, address: Buffer) => number;
+  readonly connect: (fd: number, address: Buffer) => number;
+  /** Sends the first `octets` of `bytes`. */
+  readonly send: (fd: number, bytes: Buffer, octets: number, flags: number) => number;
+  readonly close: (fd: number) => number;
+  /** The octets of an IPv4 (4) or IPv6 (16) address, or undefined when the text is none. */
+  readonly addressBytes: (family: number, text: string) => Buffer | undefined;
+}
+
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+export const SOCK_DGRAM = 2;
+export const SOCK_CLOEXEC = 0o2000000;
+export const SOL_SOCKET = 1;
+export const SO_BINDTODEVICE = 25;
+export const IPPROTO_IP = 0;
+export const IP_MULTICAST_TTL = 33;
+export const IPPROTO_IPV6 = 41;
+export const IPV6_MULTICAST_HOPS = 18;
+export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
+
+export function loadLibcSockets(): LibcSockets {
+  const libc = koffi.load('libc.so.6');
+  const socket: LibcSockets['socket'] = libc.func('int socket(int family, int type, int protocol)');
+  const setsockopt: (
+    fd: number,
+    level: number,
+    option: number,
+    value: Buffer,
+    octets: number,
+  ) => number = libc.func(
+    'int setsockopt(int fd, int level, int option, void *value, uint32_t octets)',
+  );
+  const bind: (fd: number, address: Buffer, octets: number) => number = libc.func(
+    'int bind(int fd, void *address, uint32_t octets)',
+  );
+  const connect: (fd: number, address: Buffer, octets: number) => number = libc.func(
+    'int connect(int fd, void *address, uint32_t octets)',
+  );
+  const send: (fd: number, bytes: Buffer, octets: number, flags: number) => number | bigint =
+    libc.func('int64_t send(int fd, void *bytes, size_t octets, int flags)');
+  const close: LibcSockets['close'] = libc.func('int close(int fd)');
+  const toBytes: (family: number, text: string, bytes: Buffer) => number = libc.func(
+    'int inet_pton(int family, str text, void *bytes)',
+  );
+  return {
+    socket,
+    setOption: (fd, level, option, value) => setsockopt(fd, level, option, value, value.length),
+    bind: (fd, address) => bind(fd, address, address.length),
+    connect: (fd, address) => connect(fd, address, address.length),
+    send: (fd, bytes, octets, flags) => Number(send(fd, bytes, octets, flags)),
+    close,
+    addressBytes: (family, text) => {
+      const bytes = Buffer.alloc(family === AF_INET ? 4 : 16);
+      return toBytes(family, text, bytes) === 1 ? bytes : undefined;
+    },
+  };
+}

@@ -1,0 +1,177 @@
+// One connected UDP socket: bound to what was asked for, and ready for multicast. The only file
+// that knows node:dgram.
+import { closeSync } from 'node:fs';
+import { createSocket } from 'node:dgram';
+import type { Socket } from 'node:dgram';
+import { once } from 'node:events';
+import { SocketAddress } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { ExportError, systemErrorCode } from '../export-error.js';
+import { isMulticast } from './endpoint.js';
+import type { ResolvedAddress, SourceAddress } from './endpoint.js';
+
+export interface DeviceSocketOptions {
+  readonly family: 4 | 6;
+  /** Name of the interface. */
+  readonly device: string;
+  readonly source?: SourceAddress | undefined;
+  readonly multicastHops: number;
+}
+
+/**
+ * Makes a UDP socket that sends by one interface only, and returns its file descriptor. Throws an
+ * Error with a `code` (ENODEV). Node has no SO_BINDTODEVICE; src/bpf-loader/ has.
+ */
+export type DeviceSocketOpener = (options: DeviceSocketOptions) => number;
+
+export interface UdpSocketOptions {
+  readonly remote: ResolvedAddress;
+  readonly port: number;
+  /** For error messages. */
+  readonly destination: string;
+  readonly source?: SourceAddress | undefined;
+  /** The interface that messages leave by, whatever the routes say. */
+  readonly device?: string | undefined;
+  readonly openDeviceSocket?: DeviceSocketOpener | undefined;
+  /** How many routers a multicast message may pass; 1 is the network's own link. */
+  readonly multicastHops: number;
+}
+
+export interface UdpSocket {
+  /** Rejects with a system error. */
+  send(bytes: Buffer, octets: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * A connected socket: the kernel then looks up the route once, and reports when nothing listens at
+ * the collector's port. `onError` is told of the ICMP errors for earlier datagrams that come when
+ * none is being sent; the socket stays usable.
+ * @throws ExportError
+ */
+export async function openUdpSocket(
+  options: UdpSocketOptions,
+  onError: (error: Error) => void,
+): Promise<UdpSocket> {
+  const { remote, source, device } = options;
+  const socket = createSocket(remote.family === 4 ? 'udp4' : 'udp6');
+  try {
+    if (device !== undefined) await adopt(socket, openOnDevice(options, device));
+    else if (source !== undefined) await bind(socket, source);
+    if (device === undefined && isMulticast(remote.address)) {
+      await prepareMulticast(socket, options);
+    }
+    await connect(socket, options);
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+  socket.on('error', onError);
+  return {
+    send: (bytes, octets) =>
+      new Promise((resolve, reject) => {
+        socket.send(bytes, 0, octets, (error) => {
+          if (error === null) resolve();
+          else reject(error);
+        });
+      }),
+    close: async () => {
+      const closed = once(socket, 'close');
+      socket.close();
+      await closed;
+    },
+  };
+}
+
+function openOnDevice(options: UdpSocketOptions, device: string): number {
+  const { remote, source, multicastHops, openDeviceSocket } = options;
+  const operation = `open a UDP socket on interface ${device}`;
+  if (openDeviceSocket === undefined) {
+    throw new ExportError('bad-option', operation, 'this host cannot bind sockets to interfaces');
+  }
+  try {
+    return openDeviceSocket({ family: remote.family, device, source, multicastHops });
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'EADDRINUSE' || code === 'EADDRNOTAVAIL') throw bindError(source, error);
+    const advice = code === 'ENODEV' ? ' (`ip link` shows the interfaces of this host)' : '';
+    throw new ExportError('connect', operation, `${code}${advice}`, error);
+  }
+}
+
+/** node:dgram takes the socket over, and closes it. */
+async function adopt(socket: Socket, fd: number): Promise<void> {
+  try {
+    const listening = once(socket, 'listening');
+    socket.bind({ fd });
+    await listening;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+async function bind(socket: Socket, source: SourceAddress): Promise<void> {
+  try {
+    const listening = once(socket, 'listening');
+    socket.bind({ address: source.address, port: source.port ?? 0, exclusive: true });
+    await listening;
+  } catch (error) {
+    throw bindError(source, error);
+  }
+}
+
+function bindError(source: SourceAddress | undefined, error: unknown): ExportError {
+  const code = systemErrorCode(error);
+  const operation = `bind the source ${source?.address} port ${source?.port ?? 0}`;
+  if (code !== 'EADDRINUSE') {
+    const advice = code === 'EADDRNOTAVAIL' ? ': this host does not have the address' : '';
+    return new ExportError('connect', operation, `${code}${advice}`, error);
+  }
+  const reason = `${code}: another program has this port (choose another, or none for any)`;
+  return new ExportError('address-in-use', operation, reason, error);
+}
+
+/** Before connect(), which looks up the route. Without a source the routes decide. */
+async function prepareMulticast(socket: Socket, options: UdpSocketOptions): Promise<void> {
+  const { remote, source, multicastHops, destination } = options;
+  try {
+    // The options need a socket, which Node makes when it binds.
+    if (source === undefined) {
+      const listening = once(socket, 'listening');
+      socket.bind({ port: 0, exclusive: true });
+      await listening;
+    }
+    socket.setMulticastTTL(multicastHops);
+    if (source === undefined) return;
+    socket.setMulticastInterface(
+      remote.family === 4 ? source.address : `::%${interfaceOf(source.address)}`,
+    );
+  } catch (error) {
+    const operation = `prepare a socket for multicast to ${destination}`;
+    throw new ExportError('connect', operation, systemErrorCode(error), error);
+  }
+}
+
+/** IPv6 knows interfaces by name or index only. */
+function interfaceOf(address: string): string {
+  const [plain = '', scope] = address.split('%');
+  if (scope !== undefined) return scope;
+  const { address: canonical } = new SocketAddress({ address: plain, family: 'ipv6' });
+  for (const [name, addresses] of Object.entries(networkInterfaces())) {
+    if (addresses?.some((entry) => entry.address === canonical) === true) return name;
+  }
+  throw new Error(`no interface has the address ${address}`);
+}
+
+async function connect(socket: Socket, options: UdpSocketOptions): Promise<void> {
+  const { remote, port, destination } = options;
+  try {
+    const connected = once(socket, 'connect');
+    socket.connect(port, remote.address);
+    await connected;
+  } catch (error) {
+    const reason = `${systemErrorCode(error)} (is there a route to it?)`;
+    throw new ExportError('connect', `open a socket to ${destination}`, reason, error);
+  }
+}

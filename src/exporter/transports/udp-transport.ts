@@ -1,0 +1,219 @@
+// Messages over UDP: one datagram each, to an address or a multicast group. A collector that moves
+// to another address is followed there.
+import { isIP } from 'node:net';
+import { ExportError, systemErrorCode } from '../export-error.js';
+import type { MessageTransport } from '../message-transport.js';
+import { endpointUrl, lookUpName, resolveEndpoint } from './endpoint.js';
+import type { Endpoint, NameLookup, ResolvedAddress, SourceAddress } from './endpoint.js';
+import { openUdpSocket } from './udp-socket.js';
+import type { DeviceSocketOpener, UdpSocket } from './udp-socket.js';
+
+export interface UdpTransportOptions extends Endpoint {
+  readonly source?: SourceAddress | undefined;
+  /** The interface that messages leave by, whatever the routes say. Needs `openDeviceSocket`. */
+  readonly device?: string | undefined;
+  readonly openDeviceSocket?: DeviceSocketOpener | undefined;
+  /** How many routers a multicast message may pass. Default 1: it stays on the network's link. */
+  readonly multicastHops?: number | undefined;
+  /** How often a name is looked up again. Default 5 minutes. */
+  readonly resolveIntervalMs?: number | undefined;
+  /**
+   * How soon after a failure a name is looked up, or a socket that does not send any more replaced,
+   * and how soon again. Default 5 seconds: other names' lookups wait for the same threads.
+   */
+  readonly retryIntervalMs?: number | undefined;
+  /** Told in words what is worth a line of the log: a moved collector, a name that is gone. */
+  readonly onNotice?: ((text: string) => void) | undefined;
+  /** Stands in for the system's resolver in tests. */
+  readonly lookUp?: NameLookup | undefined;
+}
+
+export const DEFAULT_RESOLVE_INTERVAL_MS = 300_000;
+const DEFAULT_RETRY_INTERVAL_MS = 5000;
+/** They say nothing about the socket: another message, or this one later, may well be sent. */
+const HARMLESS_ERRORS = ['ECONNREFUSED', 'EMSGSIZE', 'ENOBUFS', 'ENOMEM', 'EAGAIN'];
+
+/**
+ * A session is one socket to one address. A name that has no address is an error at open(); later
+ * the messages go on to the address that was known.
+ */
+export function createUdpTransport(options: UdpTransportOptions): MessageTransport {
+  return new UdpTransport(options);
+}
+
+class UdpTransport implements MessageTransport {
+  readonly destination: string;
+  readonly isReliable = false;
+  readonly #options: UdpTransportOptions;
+  readonly #retryIntervalMs: number;
+  #state: 'new' | 'open' | 'closed' = 'new';
+  #socket: UdpSocket | undefined;
+  /** Where the collector is now; the socket follows at the next ready(). */
+  #remote: ResolvedAddress | undefined;
+  #socketRemote: ResolvedAddress | undefined;
+  #isBroken = false;
+  #reopening: Promise<void> | undefined;
+  #reopenedMs = -Infinity;
+  #isLookingUp = false;
+  #lookedUpAfterFailureMs = -Infinity;
+  #isNameGone = false;
+  #timer: NodeJS.Timeout | undefined;
+  #session = 0;
+  #sent = 0;
+  #refusals = 0;
+
+  constructor(options: UdpTransportOptions) {
+    this.#options = options;
+    this.#retryIntervalMs = options.retryIntervalMs ?? DEFAULT_RETRY_INTERVAL_MS;
+    this.destination = endpointUrl('udp', options);
+  }
+
+  async open(): Promise<void> {
+    const found = await this.#resolve();
+    await this.#openSocket(found[0]);
+    this.#remote = found[0];
+    this.#state = 'open';
+    if (isIP(this.#options.host) !== 0) return;
+    const intervalMs = this.#options.resolveIntervalMs ?? DEFAULT_RESOLVE_INTERVAL_MS;
+    this.#timer = setInterval(() => this.#lookUpAgain(), intervalMs);
+  }
+
+  async ready(): Promise<number> {
+    if (this.#needsSocket()) {
+      this.#reopening ??= this.#reopen().finally(() => (this.#reopening = undefined));
+      await this.#reopening;
+    }
+    if (this.#state !== 'open') throw this.#notOpen();
+    return this.#session;
+  }
+
+  async send(bytes: Buffer, octets: number): Promise<void> {
+    const socket = this.#socket;
+    if (this.#state !== 'open') throw this.#notOpen();
+    if (socket === undefined) throw this.#sendError(octets, 'there is no socket to it');
+    try {
+      await socket.send(bytes, octets);
+    } catch (first) {
+      this.#noteFailure(first);
+      if (systemErrorCode(first) !== 'ECONNREFUSED') throw this.#sendError(octets, first);
+      // The error is an earlier datagram's, and this one was not sent on its account.
+      this.#refusals++;
+      await socket.send(bytes, octets).catch((second: unknown) => {
+        throw this.#sendError(octets, second);
+      });
+    }
+    this.#sent++;
+  }
+
+  confirmed(): number {
+    return this.#sent;
+  }
+
+  refusals(): number {
+    return this.#refusals;
+  }
+
+  async close(): Promise<void> {
+    this.#state = 'closed';
+    clearInterval(this.#timer);
+    const socket = this.#socket;
+    this.#socket = undefined;
+    await socket?.close();
+  }
+
+  #needsSocket(): boolean {
+    if (this.#state !== 'open') return false;
+    if (this.#remote !== this.#socketRemote) return true;
+    return this.#isBroken && performance.now() - this.#reopenedMs >= this.#retryIntervalMs;
+  }
+
+  /** Closes the old socket first: the new one may need its port. */
+  async #reopen(): Promise<void> {
+    this.#reopenedMs = performance.now();
+    const remote = this.#remote;
+    if (remote === undefined) return;
+    const socket = this.#socket;
+    this.#socket = undefined;
+    try {
+      await socket?.close();
+      await this.#openSocket(remote);
+    } catch (error) {
+      if (this.#state !== 'open') return;
+      this.#isBroken = true;
+      this.#socketRemote = remote;
+      this.#notice(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  async #openSocket(remote: ResolvedAddress): Promise<void> {
+    const { port, source, device, openDeviceSocket, multicastHops = 1 } = this.#options;
+    const { destination } = this;
+    const socketOptions = { remote, port, destination, source, device, openDeviceSocket };
+    const opened = await openUdpSocket({ ...socketOptions, multicastHops }, (error) => {
+      this.#refusals++;
+      this.#noteFailure(error);
+    });
+    if (this.#state === 'closed') {
+      await opened.close();
+      throw this.#notOpen();
+    }
+    this.#socket = opened;
+    this.#socketRemote = remote;
+    this.#isBroken = false;
+    this.#session++;
+    this.#sent = 0;
+  }
+
+  #noteFailure(error: unknown): void {
+    if (!HARMLESS_ERRORS.includes(systemErrorCode(error))) this.#isBroken = true;
+    if (isIP(this.#options.host) !== 0) return;
+    const nowMs = performance.now();
+    if (nowMs - this.#lookedUpAfterFailureMs < this.#retryIntervalMs) return;
+    this.#lookedUpAfterFailureMs = nowMs;
+    this.#lookUpAgain();
+  }
+
+  #lookUpAgain(): void {
+    if (this.#isLookingUp) return;
+    this.#isLookingUp = true;
+    void this.#follow().finally(() => (this.#isLookingUp = false));
+  }
+
+  /** An address that is still among the name's is kept: some resolvers turn their order. */
+  async #follow(): Promise<void> {
+    const known = this.#remote;
+    try {
+      const found = await this.#resolve();
+      this.#isNameGone = false;
+      if (this.#state !== 'open') return;
+      if (found.some(({ address }) => address === known?.address)) return;
+      this.#remote = found[0];
+      this.#notice(`${this.destination} is now ${found[0].address}, was ${known?.address}`);
+    } catch (error) {
+      if (this.#isNameGone || this.#state !== 'open') return;
+      this.#isNameGone = true;
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#notice(`${reason}; messages still go to ${known?.address}`);
+    }
+  }
+
+  #resolve(): Promise<readonly [ResolvedAddress, ...ResolvedAddress[]]> {
+    const { source, lookUp = lookUpName } = this.#options;
+    return resolveEndpoint(this.#options, source, lookUp);
+  }
+
+  #notice(text: string): void {
+    this.#options.onNotice?.(text);
+  }
+
+  #notOpen(): ExportError {
+    return new ExportError('not-open', `send to ${this.destination}`, 'the socket is not open');
+  }
+
+  #sendError(octets: number, cause: unknown): ExportError {
+    const code = systemErrorCode(cause);
+    const advice = code === 'EMSGSIZE' ? ' (lower the message limit below the path MTU)' : '';
+    const operation = `send a message of ${octets} octets to ${this.destination}`;
+    return new ExportError('send', operation, `${code}${advice}`, cause);
+  }
+}
