@@ -1,6 +1,7 @@
 // IPFIX messages (RFC 7011): message header, sets and template records.
 import { struct, u16be, u32be } from 'buffer-layout';
 import type { Template, TemplateField } from '../templates/flow-template.js';
+import type { OptionsTemplate } from '../templates/options-templates.js';
 import type { MessageHeader, TemplateFormat } from './message-format.js';
 
 interface Header {
@@ -26,17 +27,26 @@ const TEMPLATE_HEADER = struct<{ templateId: number; fieldCount: number }>([
   u16be('templateId'),
   u16be('fieldCount'),
 ]);
+// RFC 7011 §3.4.2.2: fields are those of the scope too.
+const OPTIONS_TEMPLATE_HEADER = struct<{
+  templateId: number;
+  fieldCount: number;
+  scopeFieldCount: number;
+}>([u16be('templateId'), u16be('fieldCount'), u16be('scopeFieldCount')]);
 // RFC 7011 §3.2: the enterprise number follows where the first bit of the element's is set.
 const FIELD = struct<{ element: number; length: number }>([u16be('element'), u16be('length')]);
 const ENTERPRISE = struct<{ enterprise: number }>([u32be('enterprise')]);
 const ENTERPRISE_BIT = 0x8000;
 const TEMPLATE_SET_ID = 2;
+const OPTIONS_TEMPLATE_SET_ID = 3;
 const WORD = 2 ** 32;
 
 export const IPFIX: TemplateFormat = {
+  version: 10,
   headerOctets: HEADER.span,
   setHeaderOctets: SET_HEADER.span,
   templateSetId: TEMPLATE_SET_ID,
+  optionsTemplateSetId: OPTIONS_TEMPLATE_SET_ID,
   // Padding is optional (RFC 7011 §3.3.1), and logstash's codec reads it as data.
   setAlignmentOctets: 1,
   maxRecords: Infinity,
@@ -47,6 +57,9 @@ export const IPFIX: TemplateFormat = {
   templateRecordOctets: ({ fields }) =>
     fields.reduce((octets, field) => octets + fieldOctets(field), TEMPLATE_HEADER.span),
   writeTemplateRecord,
+  optionsTemplateRecordOctets: ({ scope, fields }) =>
+    OPTIONS_TEMPLATE_HEADER.span + (scope.length + fields.length) * FIELD.span,
+  writeOptionsTemplateRecord,
   // "the number of Data Records sent in this [...] stream" (RFC 7011 §3.1): no template records.
   sequenceStep: (dataRecords) => dataRecords,
 };
@@ -73,6 +86,17 @@ function writeTemplateRecord(template: Template, out: Buffer, at: number): numbe
     const element = enterprise === 0 ? type : type | ENTERPRISE_BIT;
     to += FIELD.encode({ element, length: octets }, out, to);
     if (enterprise !== 0) to += ENTERPRISE.encode({ enterprise }, out, to);
+  }
+  return to;
+}
+
+function writeOptionsTemplateRecord(template: OptionsTemplate, out: Buffer, at: number): number {
+  const { id, scope, fields } = template;
+  const fieldCount = scope.length + fields.length;
+  const header = { templateId: id, fieldCount, scopeFieldCount: scope.length };
+  let to = at + OPTIONS_TEMPLATE_HEADER.encode(header, out, at);
+  for (const { type, octets } of [...scope, ...fields]) {
+    to += FIELD.encode({ element: type, length: octets }, out, to);
   }
   return to;
 }

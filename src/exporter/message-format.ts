@@ -1,6 +1,7 @@
 // What the formats do differently, as one interface: their headers. Records are the same in all.
 import type { Sampling } from '../flow/sampling.js';
 import type { Template } from '../templates/flow-template.js';
+import type { OptionsTemplate } from '../templates/options-templates.js';
 
 export interface MessageHeader {
   /** Length of the whole message. */
@@ -32,8 +33,13 @@ export interface MessageFormat {
 
 /** A format with templates. */
 export interface TemplateFormat extends MessageFormat {
+  readonly version: 9 | 10;
   readonly templateSetId: number;
+  readonly optionsTemplateSetId: number;
   templateRecordOctets(template: Template): number;
   /** Returns where the record ends. */
   writeTemplateRecord(template: Template, out: Buffer, at: number): number;
+  optionsTemplateRecordOctets(template: OptionsTemplate): number;
+  /** Returns where the record ends. */
+  writeOptionsTemplateRecord(template: OptionsTemplate, out: Buffer, at: number): number;
 }

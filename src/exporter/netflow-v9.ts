@@ -1,6 +1,7 @@
 // NetFlow v9 messages (RFC 3954): the export packet's header, flow sets and template records.
 import { struct, u16be, u32be } from 'buffer-layout';
 import type { Template } from '../templates/flow-template.js';
+import type { OptionsTemplate } from '../templates/options-templates.js';
 import type { MessageHeader, TemplateFormat } from './message-format.js';
 
 interface Header {
@@ -30,14 +31,23 @@ const TEMPLATE_HEADER = struct<{ templateId: number; fieldCount: number }>([
   u16be('templateId'),
   u16be('fieldCount'),
 ]);
+// RFC 3954 §6.1: lengths in octets, not numbers of fields.
+const OPTIONS_TEMPLATE_HEADER = struct<{
+  templateId: number;
+  scopeOctets: number;
+  optionOctets: number;
+}>([u16be('templateId'), u16be('scopeOctets'), u16be('optionOctets')]);
 const FIELD = struct<{ type: number; length: number }>([u16be('type'), u16be('length')]);
 const TEMPLATE_SET_ID = 0;
+const OPTIONS_TEMPLATE_SET_ID = 1;
 const WORD = 2 ** 32;
 
 export const NETFLOW_V9: TemplateFormat = {
+  version: 9,
   headerOctets: HEADER.span,
   setHeaderOctets: SET_HEADER.span,
   templateSetId: TEMPLATE_SET_ID,
+  optionsTemplateSetId: OPTIONS_TEMPLATE_SET_ID,
   // "The padding [...] so that the subsequent FlowSet starts at a 4-byte aligned boundary"
   setAlignmentOctets: 4,
   maxRecords: Infinity,
@@ -47,6 +57,9 @@ export const NETFLOW_V9: TemplateFormat = {
   },
   templateRecordOctets: ({ fields }) => TEMPLATE_HEADER.span + fields.length * FIELD.span,
   writeTemplateRecord,
+  optionsTemplateRecordOctets: ({ scope, fields }) =>
+    OPTIONS_TEMPLATE_HEADER.span + (scope.length + fields.length) * FIELD.span,
+  writeOptionsTemplateRecord,
   // The number of export packets (RFC 3954 §5.1), template packets too.
   sequenceStep: () => 1,
 };
@@ -75,5 +88,19 @@ function writeTemplateRecord(template: Template, out: Buffer, at: number): numbe
   const { id, fields } = template;
   let to = at + TEMPLATE_HEADER.encode({ templateId: id, fieldCount: fields.length }, out, at);
   for (const { type, octets } of fields) to += FIELD.encode({ type, length: octets }, out, to);
+  return to;
+}
+
+function writeOptionsTemplateRecord(template: OptionsTemplate, out: Buffer, at: number): number {
+  const { id, scope, fields } = template;
+  const header = {
+    templateId: id,
+    scopeOctets: scope.length * FIELD.span,
+    optionOctets: fields.length * FIELD.span,
+  };
+  let to = at + OPTIONS_TEMPLATE_HEADER.encode(header, out, at);
+  for (const { type, octets } of [...scope, ...fields]) {
+    to += FIELD.encode({ type, length: octets }, out, to);
+  }
   return to;
 }
