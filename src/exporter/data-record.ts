@@ -17,6 +17,7 @@ import {
   RELIABILITY,
   STRIDE,
   SWAP,
+  TEXT,
   UPTIME,
   USER_ID,
   ZERO,
@@ -95,12 +96,12 @@ export function encodeDataRecord(
   context: EncodingContext,
 ): number {
   const { operations } = plan;
-  const { processes } = context;
-  processes.moveTo(record, offset);
+  context.processes.moveTo(record, offset);
   let to = at;
   for (let i = 0; i < operations.length; i += STRIDE) {
     const from = offset + (operations[i + 1] ?? 0);
     const octets = operations[i + 2] ?? 0;
+    const argument = operations[i + 3] ?? 0;
     switch (operations[i]) {
       case COPY:
         for (let k = 0; k < octets; k++) out[to + k] = record[from + k] ?? 0;
@@ -108,47 +109,58 @@ export function encodeDataRecord(
       case SWAP:
         for (let k = 0; k < octets; k++) out[to + k] = record[from + octets - 1 - k] ?? 0;
         break;
+      case ZERO:
+        out.fill(0, to, to + octets);
+        break;
       case EPOCH:
         writeEpoch(epochMs(record, from, context.bootEpochMs), out, to);
         break;
       case UPTIME:
         writeUptime(epochMs(record, from, context.bootEpochMs), out, to, context);
         break;
-      case INTERFACE:
-        writeInterface(record, offset, operations[i + 3] ?? 0, octets, out, to);
-        break;
-      case ZERO:
-        out.fill(0, to, to + octets);
-        break;
       case NTP:
-        writeNtpTime(record, from, operations[i + 3] ?? 0, out, to, context);
+        writeNtpTime(record, from, argument, out, to, context);
         break;
-      case FRAGMENT_FLAGS:
-        out[to] = hasFlag(record, offset, FLOW_FLAG.FLOW_FRAGMENTED) ? MORE_FRAGMENTS : 0;
+      case INTERFACE:
+        writeInterface(record, offset, argument, octets, out, to);
         break;
-      case RELIABILITY:
-        out[to] = processes.record.isAttributionReliable ? TRUE : FALSE;
-        break;
-      case USER_ID:
-        writeUserId(record, from, out, to);
-        break;
-      case PARENT_PROCESS_ID:
-        out.writeUInt32BE(processes.parentPid(sideAt(operations[i + 1])), to);
-        break;
-      default:
-        to = writeText(
-          textAt(plan, operations[i + 3], context),
-          octets,
-          operations[i + 1] ?? 0,
-          out,
-          to,
-          context,
-        );
+      case TEXT:
+        to = writeText(textAt(plan, argument, context), octets, from - offset, out, to, context);
         continue;
+      default:
+        writeDerived(operations[i] ?? 0, record, offset, from, out, to, context);
     }
     to += octets;
   }
   return to;
+}
+
+/** What takes more than a look at one member of the record. */
+function writeDerived(
+  code: number,
+  record: Buffer,
+  offset: number,
+  from: number,
+  out: Buffer,
+  at: number,
+  { processes }: EncodingContext,
+): void {
+  switch (code) {
+    case FRAGMENT_FLAGS:
+      out[at] = hasFlag(record, offset, FLOW_FLAG.FLOW_FRAGMENTED) ? MORE_FRAGMENTS : 0;
+      break;
+    case RELIABILITY:
+      out[at] = processes.record.isAttributionReliable ? TRUE : FALSE;
+      break;
+    case USER_ID:
+      writeUserId(record, from, out, at);
+      break;
+    case PARENT_PROCESS_ID:
+      out.writeUInt32BE(processes.parentPid(sideAt(from - offset)), at);
+      break;
+    default:
+      throw new RangeError(`operation ${code} is none`);
+  }
 }
 
 function writeEpoch(ms: number, out: Buffer, at: number): void {
@@ -217,12 +229,12 @@ function hasFlag(record: Buffer, offset: number, flag: number): boolean {
 }
 
 /** By where its owner stands in the record. */
-function sideAt(owner: number | undefined): FlowSide {
+function sideAt(owner: number): FlowSide {
   return owner === RECORD.source.offset ? 'source' : 'destination';
 }
 
-function textAt(plan: RecordPlan, at: number | undefined, context: EncodingContext): Uint8Array {
-  const encoding = plan.texts[at ?? 0];
+function textAt(plan: RecordPlan, at: number, context: EncodingContext): Uint8Array {
+  const encoding = plan.texts[at];
   if (encoding === undefined) throw new RangeError(`no text ${at} in template ${plan.template.id}`);
   return context.processes.text(encoding.text, encoding.owner);
 }
