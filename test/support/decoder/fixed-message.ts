@@ -30,13 +30,14 @@ const COMMON = [
   [11, 2], // dstport
 ] as const;
 
+/** 48 octets as nfdump and tshark read them too; some descriptions have 52. */
 const V1_RECORD = fixedTemplate([
   ...COMMON,
   [UNUSED, 2],
   [4, 1], // prot
   [5, 1], // tos
   [6, 1], // flags
-  [UNUSED, 11],
+  [UNUSED, 7],
 ]);
 
 const V5_RECORD = fixedTemplate([
