@@ -236,7 +236,7 @@ function sideAt(owner: number): FlowSide {
 function textAt(plan: RecordPlan, at: number, context: EncodingContext): Uint8Array {
   const encoding = plan.texts[at];
   if (encoding === undefined) throw new RangeError(`no text ${at} in template ${plan.template.id}`);
-  return context.processes.text(encoding.text, encoding.owner);
+  return context.processes.text(encoding);
 }
 
 /** Returns where the field ends: the only one whose length can depend on the record. */

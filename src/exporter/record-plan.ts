@@ -2,15 +2,22 @@
 // once per template and run once per record (data-record.ts).
 import { FLOW_DIRECTION, FLOW_RECORD, PROCESS_OWNER } from '../flow/flow-contract.gen.js';
 import { VARIABLE_LENGTH } from '../templates/flow-fields.js';
-import type { FieldEncoding, ProcessText, ProcessTextEncoding } from '../templates/flow-fields.js';
+import type {
+  FieldEncoding,
+  FormattedTextEncoding,
+  ProcessText,
+  ProcessTextEncoding,
+} from '../templates/flow-fields.js';
 import type { Template } from '../templates/flow-template.js';
+
+export type TextEncoding = ProcessTextEncoding | FormattedTextEncoding;
 
 export interface RecordPlan {
   readonly template: Template;
   /** Four numbers an operation: code, offset in the flow record, octets, code's own argument. */
   readonly operations: Int32Array;
   /** What a TEXT operation writes, by its own argument. */
-  readonly texts: readonly ProcessTextEncoding[];
+  readonly texts: readonly TextEncoding[];
   /** The most octets that a record can have. */
   readonly maxRecordOctets: number;
 }
@@ -43,14 +50,17 @@ const MAX_TEXT_OCTETS: Readonly<Record<ProcessText, number>> = {
 };
 /** Above it the length of a text takes three octets instead of one (RFC 7011 §7). */
 const MAX_SHORT_OCTETS = 254;
-/** The least of a command line that is worth a record. */
-const LEAST_COMMAND_LINE_OCTETS = 32;
+/** The least of a command line, or of a text with one in it, that is worth a record. */
+const LEAST_LONG_TEXT_OCTETS = 32;
+/** Texts that the user's format makes longer than a user's name are long, and give way. */
+const LONGEST_FIRM_OCTETS = MAX_TEXT_OCTETS.userName;
 /** "the bottom 11 bits [...] SHOULD be zero" in microseconds (RFC 7011 §6.1.9). */
 const UNUSED_FRACTION_BITS = { microseconds: 11, nanoseconds: 0 } as const;
 
 /**
- * Plans by which no record is longer than `maxRecordOctets`: only command lines give way, all of
- * them to the same limit, so that a process has the same one in all of its records.
+ * Plans by which no record is longer than `maxRecordOctets`: only command lines and long texts in the
+ * user's formats give way, all of them to the same limit, so that a process has the same one in all of
+ * its records.
  */
 export function compileRecordPlans(
   templates: readonly Template[],
@@ -58,27 +68,27 @@ export function compileRecordPlans(
 ): RecordPlan[] {
   const shares = templates.map((template) => {
     const { texts, maxRecordOctets: rest } = compileRecordPlan(template, 0);
-    const commandLines = texts.filter(({ text }) => text === 'commandLine').length;
+    const longTexts = texts.filter((text) => longestText(text) > LONGEST_FIRM_OCTETS).length;
     // Two more for a length of three octets.
-    return commandLines === 0 ? Infinity : (maxRecordOctets - rest) / commandLines - 2;
+    return longTexts === 0 ? Infinity : (maxRecordOctets - rest) / longTexts - 2;
   });
   const share = Math.floor(Math.min(MAX_TEXT_OCTETS.commandLine, ...shares));
-  const limit = Math.max(LEAST_COMMAND_LINE_OCTETS, share);
+  const limit = Math.max(LEAST_LONG_TEXT_OCTETS, share);
   return templates.map((template) => compileRecordPlan(template, limit));
 }
 
-/** @param commandLineOctets the longest command line in a field of variable length */
+/** @param longTextOctets the longest command line in a field of variable length */
 export function compileRecordPlan(
   template: Template,
-  commandLineOctets = LEAST_COMMAND_LINE_OCTETS,
+  longTextOctets = LEAST_LONG_TEXT_OCTETS,
 ): RecordPlan {
   const operations: number[] = [];
-  const texts: ProcessTextEncoding[] = [];
+  const texts: TextEncoding[] = [];
   let maxRecordOctets = 0;
   for (const field of template.fields) {
     const { encoding, octets } = field;
-    if (encoding.kind === 'processText') {
-      const limit = textLimit(encoding.text, octets, commandLineOctets);
+    if (encoding.kind === 'processText' || encoding.kind === 'formattedText') {
+      const limit = textLimit(encoding, octets, longTextOctets);
       operations.push(TEXT, limit, octets, texts.length);
       texts.push(encoding);
       maxRecordOctets += octets === VARIABLE_LENGTH ? prefixOctets(limit) + limit : octets;
@@ -98,10 +108,19 @@ export function compileRecordPlan(
 }
 
 /** The most octets of the text itself. */
-function textLimit(text: ProcessText, octets: number, commandLineOctets: number): number {
+function textLimit(encoding: TextEncoding, octets: number, longTextOctets: number): number {
   // A fixed field keeps a NUL at its end, for collectors that read it as a C string.
   if (octets !== VARIABLE_LENGTH) return octets - 1;
-  return text === 'commandLine' ? commandLineOctets : MAX_TEXT_OCTETS[text];
+  const longest = longestText(encoding);
+  return longest > LONGEST_FIRM_OCTETS ? Math.min(longest, longTextOctets) : longest;
+}
+
+/** The longest text in a field of variable length, if there is room for it. */
+function longestText(encoding: TextEncoding): number {
+  if (encoding.kind === 'processText') return MAX_TEXT_OCTETS[encoding.text];
+  // A word for why there is no process has as much room as a name of one.
+  const { maxOctets } = encoding.format;
+  return Math.min(Math.max(maxOctets, MAX_TEXT_OCTETS.processName), MAX_SHORT_OCTETS);
 }
 
 /** What the length of a text in a field of variable length takes. */
@@ -110,7 +129,7 @@ export function prefixOctets(textOctets: number): number {
 }
 
 function operation(
-  encoding: Exclude<FieldEncoding, ProcessTextEncoding>,
+  encoding: Exclude<FieldEncoding, TextEncoding>,
   octets: number,
 ): [number, number, number, number] {
   switch (encoding.kind) {

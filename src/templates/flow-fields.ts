@@ -3,6 +3,7 @@
 import { FLOW_RECORD, PROCESS_OWNER } from '../flow/flow-contract.gen.js';
 import type { FlowSide } from '../flow/flow-record.js';
 import type { INFORMATION_ELEMENTS } from './information-elements.gen.js';
+import type { ProcessTextFormat } from './process-text-format.js';
 
 export type ElementName = keyof typeof INFORMATION_ELEMENTS;
 export type AddressFamily = 'ipv4' | 'ipv6';
@@ -51,13 +52,24 @@ export type FieldEncoding =
   /** User id, 2^32 - 1 (Linux' "no user") where there is no process: 0 would be root. */
   | { readonly kind: 'userId'; readonly owner: FlowSide }
   /** Text about the process. */
-  | ProcessTextEncoding;
+  | ProcessTextEncoding
+  | FormattedTextEncoding;
 
 export interface ProcessTextEncoding {
   readonly kind: 'processText';
   readonly text: ProcessText;
   readonly owner: ProcessSide;
 }
+
+/** Text about the process on this host, in the user's own words. */
+export interface FormattedTextEncoding {
+  readonly kind: 'formattedText';
+  /** Where there is no process: a word for why as name, nothing as user. */
+  readonly text: FormattedText;
+  readonly format: ProcessTextFormat;
+}
+
+export type FormattedText = 'name' | 'user';
 
 export type ProcessText =
   /** Name of the process; on this host, where there is none, a word for why. */
@@ -84,6 +96,8 @@ export interface FlowField {
   readonly profile: TemplateProfile | 'all';
   /** Where the field is there with one precision of times only. */
   readonly precision?: TimePrecision;
+  /** Where the user's format for it takes the place of the encoding. */
+  readonly format?: FormattedText;
 }
 
 type RecordField = keyof typeof FLOW_RECORD.fields;
@@ -148,7 +162,8 @@ const EGRESS_INTERFACE = { kind: 'interface', way: 'egress' } as const;
  *  - ICMPv6 goes by icmpTypeCodeIPv4 in v9, which knows no other.
  *  - ICMP's elements stand before the ports: nfdump 1.7.1 puts icmpTypeCode where it keeps the
  *    destination port, whatever the protocol, and would show 0 for SCTP.
- *  - The process name in netflow9UserName has exactly 20 octets: nfdump takes 20 or 65 only.
+ *  - The process name in netflow9UserName has exactly 20 octets, 65 in a longer format of the user's:
+ *    nfdump takes 20 or 65 only.
  *  - applicationName and userName stand in for ntop's elements in the standard profile.
  *  - Names in v9 have fixed lengths: 16 hold any process name with a NUL behind it, 32 the login
  *    names that useradd accepts.
@@ -200,16 +215,17 @@ export const FLOW_FIELDS: readonly FlowField[] = [
   field('destinationMacAddress', copy('destination_mac'), 6, 6),
   field('fragmentFlags', { kind: 'fragmentFlags' }, 1, 1),
   field('dataRecordsReliability', { kind: 'reliability' }, 1, ABSENT),
-  field('netflow9UserName', text('processName', 'local'), ABSENT, 20),
-  field(
-    'applicationName',
-    text('processName', 'local'),
-    VARIABLE_LENGTH,
-    ABSENT,
-    'both',
-    'standard',
-  ),
-  field('userName', text('userName', 'local'), VARIABLE_LENGTH, ABSENT, 'both', 'standard'),
+  { ...field('netflow9UserName', text('processName', 'local'), ABSENT, 20), format: 'name' },
+  {
+    ...field('applicationName', text('processName', 'local'), VARIABLE_LENGTH, ABSENT),
+    profile: 'standard',
+    format: 'name',
+  },
+  {
+    ...field('userName', text('userName', 'local'), VARIABLE_LENGTH, ABSENT),
+    profile: 'standard',
+    format: 'user',
+  },
   field('srcProcessId', processId('source'), 4, 4),
   field('srcProcessName', text('processName', 'source'), VARIABLE_LENGTH, 16),
   field('srcProcessUserId', { kind: 'userId', owner: 'source' }, 4, 4),

@@ -7,10 +7,16 @@ import type {
   ElementName,
   FieldEncoding,
   FlowField,
+  FormattedText,
   TemplateProfile,
   TimePrecision,
 } from './flow-fields.js';
 import { INFORMATION_ELEMENTS } from './information-elements.gen.js';
+import {
+  netflow9NameOctets,
+  parseProcessTextFormat,
+  type ProcessTextFormat,
+} from './process-text-format.js';
 
 /** The number in the first two octets of each message: NetFlow v1, v5, v9, or IPFIX. */
 export type ExportVersion = 1 | 5 | 9 | 10;
@@ -37,13 +43,19 @@ export interface Template {
 export interface TemplateOptions {
   /** A name, or elements of the user's choice in the order of their fields. */
   readonly profile: TemplateProfile | readonly ElementName[];
-  /** For IPFIX. */
+  /** For the profiles of IPFIX; in a list it is said by the elements. */
   readonly timePrecision: TimePrecision;
+  /** For netflow9UserName and applicationName. */
+  readonly nameFormat: ProcessTextFormat;
+  /** For userName. */
+  readonly userFormat: ProcessTextFormat;
 }
 
 export const DEFAULT_TEMPLATE_OPTIONS: TemplateOptions = {
   profile: 'process',
   timePrecision: 'milliseconds',
+  nameFormat: parseProcessTextFormat('{comm}'),
+  userFormat: parseProcessTextFormat('{user}'),
 };
 
 /** From 256 on (RFC 7011 §3.4.1); the same in both formats. */
@@ -76,22 +88,21 @@ export function flowTemplate(
   family: AddressFamily,
   options: Partial<TemplateOptions> = {},
 ): Template {
-  const { profile, timePrecision } = { ...DEFAULT_TEMPLATE_OPTIONS, ...options };
+  const { profile, timePrecision, ...formats } = { ...DEFAULT_TEMPLATE_OPTIONS, ...options };
   const inFormat = FLOW_FIELDS.filter(
     (row) =>
-      fieldOctets(row, version) !== ABSENT &&
-      (row.families === 'both' || row.families === family) &&
-      (row.precision === undefined || row.precision === timePrecision),
+      fieldOctets(row, version) !== ABSENT && (row.families === 'both' || row.families === family),
   );
   const rows =
     typeof profile === 'string'
-      ? inFormat.filter((row) => isInProfile(row, version, profile))
+      ? inFormat.filter((row) => isInProfile(row, version, profile, timePrecision))
       : profile.flatMap((element) => inFormat.filter((row) => row.element === element));
   const fields = rows.map((row) => ({
     element: row.element,
     ...fieldNumber(row.element, version),
     octets: fieldOctets(row, version),
     encoding: row.encoding,
+    ...(row.format !== undefined && formattedField(row.format, version, formats)),
   }));
   return { id: TEMPLATE_IDS[family], version, family, fields };
 }
@@ -100,7 +111,27 @@ function fieldOctets(row: FlowField, version: 9 | 10): number {
   return version === 9 ? row.netflow9Octets : row.ipfixOctets;
 }
 
-function isInProfile(row: FlowField, version: 9 | 10, profile: TemplateProfile): boolean {
+/** What the user's format makes of the field. */
+function formattedField(
+  text: FormattedText,
+  version: 9 | 10,
+  { nameFormat, userFormat }: Pick<TemplateOptions, 'nameFormat' | 'userFormat'>,
+): Partial<TemplateField> {
+  const format = text === 'name' ? nameFormat : userFormat;
+  const { nameFormat: comm, userFormat: user } = DEFAULT_TEMPLATE_OPTIONS;
+  // The row's own encoding does the same without putting parts together.
+  if (format.text === (text === 'name' ? comm : user).text) return {};
+  const encoding = { kind: 'formattedText', text, format } as const;
+  return version === 9 ? { encoding, octets: netflow9NameOctets(format) } : { encoding };
+}
+
+function isInProfile(
+  row: FlowField,
+  version: 9 | 10,
+  profile: TemplateProfile,
+  timePrecision: TimePrecision,
+): boolean {
+  if (row.precision !== undefined && row.precision !== timePrecision) return false;
   if (row.profile !== 'all' && row.profile !== profile) return false;
   if (profile !== 'standard') return true;
   const { enterprise } = INFORMATION_ELEMENTS[row.element];

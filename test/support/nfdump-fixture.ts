@@ -3,6 +3,7 @@ import { createSocket } from 'node:dgram';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TemplateProfile } from '../../src/templates/flow-fields.js';
+import { parseProcessTextFormat } from '../../src/templates/process-text-format.js';
 import { startDefaultNfcapd } from './default-nfcapd.js';
 import type { FlowDescription } from './flow-description.js';
 import type { Teardown } from './program.js';
@@ -13,6 +14,7 @@ export interface NfdumpCase {
   readonly description: string;
   readonly version: 9 | 10;
   readonly profile?: TemplateProfile;
+  readonly nameFormat?: string;
   readonly identities?: Identities;
   /** One sweep. */
   readonly flows: readonly FlowDescription[];
@@ -33,10 +35,11 @@ export async function encodeCase({
   version,
   flows,
   profile = 'process',
+  nameFormat = '{comm}',
   identities = {},
 }: NfdumpCase): Promise<string> {
   const { sweep, transport } = await recordExport(version, {
-    templates: { profile },
+    templates: { profile, nameFormat: parseProcessTextFormat(nameFormat) },
     directory: directoryOf(identities),
   });
   await sweep(flows);
