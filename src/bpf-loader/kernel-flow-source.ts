@@ -1,9 +1,11 @@
 // The kernel's flow cache as a FlowSource: loads the programs, attaches them, sweeps the cache.
 import type { FlowSource } from '../flow/flow-source.js';
+import type { MeteredInterface } from '../flow/metering-status.js';
 import type { ProcessEventSource } from '../flow/process-event-source.js';
 import { BpfObject } from './bpf-object.js';
 import { openFlowCache } from './flow-cache.js';
 import { captureAtInterfaces, type InterfaceCaptureOptions } from './interface-capture.js';
+import { openInterfaceNames } from './interface-names.js';
 import { loadLibc } from './native/libc.js';
 import { openNetworkNamespace } from './network-namespace.js';
 import type { Metered, PacketCapture } from './packet-capture.js';
@@ -37,6 +39,8 @@ export interface KernelFlowSource extends FlowSource {
   readonly metered: () => Metered;
   /** Attaches to interfaces that appeared, forgets those that went. Cheap; call it often. */
   readonly rescanInterfaces: () => void;
+  /** Interfaces of the metered network namespace; at sockets, of the own one. */
+  readonly interfaces: () => readonly MeteredInterface[];
 }
 
 /** After a FIN or RST a TCP flow waits this long for the packets that close the connection. */
@@ -94,10 +98,13 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
   const processes = resources.add(openProcessEvents(object));
   resources.add(attachSocketHooks(object, options.cgroup, options.onNotice));
   const capture = resources.add(attach());
+  const netns = options.capture === 'sockets' ? undefined : options.netns;
+  const names = resources.add(openInterfaceNames(netns));
   return {
     processes,
     metered: capture.metered,
     rescanInterfaces: capture.rescanInterfaces,
+    interfaces: names.interfaces,
     stop: capture.close,
     sweep: cache.sweep,
     counters: cache.counters,
