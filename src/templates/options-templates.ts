@@ -243,15 +243,15 @@ const ROWS = {
       field('informationElementName', 'name', VARIABLE_LENGTH),
     ],
   },
-  // RFC 6759, in the form that Cisco's NBAR has and nfdump reads
+  // RFC 6759, in the lengths that nfdump reads
   applicationNames: {
     id: 274,
     kind: 'application-names',
     scope: [EXPORTER],
     fields: [
       field('applicationId', 'application', APPLICATION_ID_OCTETS),
+      // Without applicationDescription, which nfdump would print behind the name.
       field('applicationName', 'name', APPLICATION_NAME_OCTETS),
-      field('applicationDescription', 'description', APPLICATION_NAME_OCTETS),
     ],
   },
 } as const satisfies Readonly<Record<string, TemplateRow>>;
