@@ -29,33 +29,44 @@ function nfdumpTime(epochMs: number): string {
   return new Date(epochMs).toISOString().slice(0, -1);
 }
 
-/** A flow as nfdump prints it, of the fields that are in each template. */
+const NUMBERS = {
+  in_packets: '0/2',
+  in_bytes: '0/1',
+  proto: '0/4',
+  src_tos: '0/5',
+  input_snmp: '0/10',
+  output_snmp: '0/14',
+  direction: '0/61',
+} as const;
+const PORTS = { src_port: '0/7', dst_port: '0/11' } as const;
+const ADDRESSES = {
+  src4_addr: '0/8',
+  dst4_addr: '0/12',
+  src6_addr: '0/27',
+  dst6_addr: '0/28',
+  in_src_mac: '0/56',
+  in_dst_mac: '0/80',
+} as const;
+
+/** Of a flow what nfdump prints under the same names, as far as the record has it. */
 function toNfdump(message: DecodedMessage, { fields }: DecodedRecord): Json {
-  const number = (element: number): number => unsigned(fields.get(`0/${element}`));
-  const time = (element: number, uptime: number): number => {
-    const value = fields.get(`0/${element}`);
-    return value ? unixTime(value) : uptimeEpochMs(message, fields.get(`0/${uptime}`));
+  const flow: Record<string, unknown> = {};
+  const read = (
+    names: Readonly<Record<string, string>>,
+    convert: (value: Buffer) => unknown,
+  ): void => {
+    for (const [name, key] of Object.entries(names)) {
+      const value = fields.get(key);
+      if (value !== undefined) flow[name] = convert(value);
+    }
   };
-  const address = (element: number): string => addressText(fields.get(`0/${element}`));
-  const protocol = number(4);
-  return {
-    first: nfdumpTime(time(152, 22)),
-    last: nfdumpTime(time(153, 21)),
-    in_packets: number(2),
-    in_bytes: number(1),
-    proto: protocol,
-    ...(ICMP.includes(protocol) ? {} : { src_port: number(7), dst_port: number(11) }),
-    src_tos: number(5),
-    ...(fields.has('0/8')
-      ? { src4_addr: address(8), dst4_addr: address(12) }
-      : { src6_addr: address(27), dst6_addr: address(28) }),
-    input_snmp: number(10),
-    output_snmp: number(14),
-    direction: number(61),
-    in_src_mac: address(56),
-    in_dst_mac: address(80),
-    ...(fields.has('0/40000') ? { user_name: text(fields.get('0/40000')) || '<empty>' } : {}),
-  };
+  read(NUMBERS, unsigned);
+  read(ADDRESSES, addressText);
+  if (!ICMP.includes(unsigned(fields.get('0/4')))) read(PORTS, unsigned);
+  read({ first: '0/152', last: '0/153' }, (value) => nfdumpTime(unixTime(value)));
+  read({ first: '0/22', last: '0/21' }, (value) => nfdumpTime(uptimeEpochMs(message, value)));
+  read({ user_name: '0/40000' }, (value) => text(value) || '<empty>');
+  return flow;
 }
 
 for (const name of caseNames(FIXTURES)) {
@@ -72,6 +83,7 @@ for (const name of caseNames(FIXTURES)) {
     const printed = JSON.parse(read('nfdump.json')) as readonly Json[];
     t.equal(flows.length, printed.length);
     flows.forEach((flow, i) => {
+      t.ok(Object.keys(flow).length >= 12, 'most of it is there');
       const same = Object.keys(flow).map((key) => [key, printed[i]?.[key]]);
       t.same(flow, Object.fromEntries(same));
     });

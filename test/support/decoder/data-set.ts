@@ -34,16 +34,39 @@ export function readRecord(set: OctetCursor, template: Template, contents: Messa
     const reason = `the message has more than ${MAX_VALUES} values, most of them empty`;
     throw new DecodeError('too-many-values', set.at, operation, reason);
   }
-  const fields = new Map<string, Buffer>();
   const values: Buffer[] = [];
-  for (const field of template.fields) {
-    const value = set.octets(readLength(set, field), field.key);
-    values.push(value);
-    if (!fields.has(field.key)) fields.set(field.key, value);
+  for (const field of template.fields) values.push(set.octets(readLength(set, field), field.key));
+  contents.records.push(new TemplateRecord(template, values));
+}
+
+/** Its map is made when it is first asked for: that takes longer than to read the record. */
+class TemplateRecord implements DecodedRecord {
+  readonly templateId: number;
+  readonly isOptions: boolean;
+  readonly values: readonly Buffer[];
+  readonly template: Template;
+  #fields: Map<string, Buffer> | undefined;
+
+  constructor(template: Template, values: readonly Buffer[]) {
+    this.templateId = template.id;
+    this.isOptions = template.isOptions;
+    this.values = values;
+    this.template = template;
   }
-  const { id: templateId, isOptions } = template;
-  const record: DecodedRecord = { templateId, isOptions, fields, values, template };
-  contents.records.push(record);
+
+  get fields(): ReadonlyMap<string, Buffer> {
+    this.#fields ??= firstByKey(this.template, this.values);
+    return this.#fields;
+  }
+}
+
+function firstByKey({ fields }: Template, values: readonly Buffer[]): Map<string, Buffer> {
+  const byKey = new Map<string, Buffer>();
+  values.forEach((value, i) => {
+    const key = fields[i]?.key;
+    if (key !== undefined && !byKey.has(key)) byKey.set(key, value);
+  });
+  return byKey;
 }
 
 /** RFC 7011 §7: one octet, or 255 and two more. */

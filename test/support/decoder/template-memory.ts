@@ -15,7 +15,7 @@ export interface TemplateLimits {
   readonly units: number;
 }
 
-/** One message can announce 16,379 fields. All domains together take about 20 MB. */
+/** One message can announce 16,379 fields. All domains together take 20 to 30 MB. */
 export const TEMPLATE_LIMITS: TemplateLimits = { unitsPerDomain: 20_000, units: 200_000 };
 
 const UNITS_PER_DOMAIN = 4;
