@@ -1,5 +1,6 @@
 // What the enterprise elements of the flow templates are, so that a collector that does not know them
 // can show them by name (RFC 5610).
+import { REVERSE_ENTERPRISE } from '../templates/biflow-templates.js';
 import type { Template } from '../templates/flow-template.js';
 import { INFORMATION_ELEMENTS } from '../templates/information-elements.gen.js';
 import type { OptionsValues } from './options-record.js';
@@ -58,10 +59,10 @@ const UNITS: Readonly<Record<Units, number>> = {
   frames: 13,
 };
 
-/** Elements that RFC 5103 makes of IANA's, which collectors know by that rule. */
-const REVERSE_ENTERPRISE = 29305;
-
-/** A record for each enterprise element, in the order of the templates. */
+/**
+ * A record for each enterprise element, in the order of the templates; not for those that RFC 5103 makes
+ * of IANA's, which collectors know by that rule.
+ */
 export function elementTypes(templates: readonly Template[]): readonly OptionsValues[] {
   const found = new Map<string, OptionsValues>();
   for (const { element, enterprise, type } of templates.flatMap(({ fields }) => fields)) {

@@ -98,6 +98,8 @@ export interface FlowField {
   readonly precision?: TimePrecision;
   /** Where the user's format for it takes the place of the encoding. */
   readonly format?: FormattedText;
+  /** Where a biflow has the field for its reverse direction too: in one profile, or in all. */
+  readonly reverse?: TemplateProfile | 'all';
 }
 
 type RecordField = keyof typeof FLOW_RECORD.fields;
@@ -123,7 +125,7 @@ function timeFields(
   return (['first_ns', 'last_ns'] as const).map((member, i) => {
     const { offset } = FLOW_RECORD.fields[member];
     const encoding = { kind: 'ntp', offset, precision } as const;
-    return { ...field(names[i] ?? names[0], encoding, 8, ABSENT), precision };
+    return mirrored({ ...field(names[i] ?? names[0], encoding, 8, ABSENT), precision }, 'full');
   });
 }
 
@@ -151,6 +153,10 @@ function field(
   return { element, encoding, ipfixOctets, netflow9Octets, families, profile };
 }
 
+function mirrored(row: FlowField, reverse: TemplateProfile | 'all'): FlowField {
+  return { ...row, reverse };
+}
+
 const INGRESS_INTERFACE = { kind: 'interface', way: 'ingress' } as const;
 const EGRESS_INTERFACE = { kind: 'interface', way: 'egress' } as const;
 
@@ -170,6 +176,8 @@ const EGRESS_INTERFACE = { kind: 'interface', way: 'egress' } as const;
  *  - A container id has 64 digits; 65 octets leave the NUL its place.
  *  - dot1qVlanId (243) would say the same as vlanId (58), which more collectors know. The inner
  *    tag of QinQ has no older element than dot1qCustomerVlanId (245).
+ *  - Of the reverse elements of a biflow only the counters are in all profiles: nfdump 1.7 takes any
+ *    other for the forward field.
  * Elements that stand side by side in the flow record are side by side here where that can be:
  * the record plan then copies them in one go.
  */
@@ -177,17 +185,19 @@ export const FLOW_FIELDS: readonly FlowField[] = [
   {
     ...field('flowStartMilliseconds', time('epoch', 'first_ns'), 8, ABSENT),
     precision: 'milliseconds',
+    reverse: 'full',
   },
   {
     ...field('flowEndMilliseconds', time('epoch', 'last_ns'), 8, ABSENT),
     precision: 'milliseconds',
+    reverse: 'full',
   },
   ...timeFields('microseconds', ['flowStartMicroseconds', 'flowEndMicroseconds']),
   ...timeFields('nanoseconds', ['flowStartNanoseconds', 'flowEndNanoseconds']),
   field('flowStartSysUpTime', time('uptime', 'first_ns'), ABSENT, 4),
   field('flowEndSysUpTime', time('uptime', 'last_ns'), ABSENT, 4),
-  field('packetDeltaCount', swap('packets'), 8, 8),
-  field('octetDeltaCount', swap('octets'), 8, 8),
+  mirrored(field('packetDeltaCount', swap('packets'), 8, 8), 'all'),
+  mirrored(field('octetDeltaCount', swap('octets'), 8, 8), 'all'),
   field('sourceIPv4Address', copy('source_address', 4), 4, 4, 'ipv4'),
   field('destinationIPv4Address', copy('destination_address', 4), 4, 4, 'ipv4'),
   field('sourceIPv6Address', copy('source_address'), 16, 16, 'ipv6'),
@@ -200,17 +210,17 @@ export const FLOW_FIELDS: readonly FlowField[] = [
   field('ipVersion', copy('ip_version'), 1, 1),
   field('protocolIdentifier', copy('protocol'), 1, 1),
   field('flowDirection', copy('direction'), 1, 1),
-  field('ipClassOfService', copy('tos'), 1, 1),
-  field('flowEndReason', copy('end_reason'), 1, 1),
-  field('tcpControlBits', copy('tcp_flags', 1), 1, 1),
+  mirrored(field('ipClassOfService', copy('tos'), 1, 1), 'full'),
+  mirrored(field('flowEndReason', copy('end_reason'), 1, 1), 'full'),
+  mirrored(field('tcpControlBits', copy('tcp_flags', 1), 1, 1), 'full'),
   field('ingressInterface', INGRESS_INTERFACE, 4, 4),
   field('egressInterface', EGRESS_INTERFACE, 4, 4),
-  field('minimumIpTotalLength', swap('min_length'), 2, 2),
-  field('maximumIpTotalLength', swap('max_length'), 2, 2),
+  mirrored(field('minimumIpTotalLength', swap('min_length'), 2, 2), 'full'),
+  mirrored(field('maximumIpTotalLength', swap('max_length'), 2, 2), 'full'),
   field('vlanId', swap('vlan_id'), 2, 2),
   field('dot1qCustomerVlanId', swap('inner_vlan_id'), 2, 2),
-  field('minimumTTL', copy('min_ttl'), 1, 1),
-  field('maximumTTL', copy('max_ttl'), 1, 1),
+  mirrored(field('minimumTTL', copy('min_ttl'), 1, 1), 'full'),
+  mirrored(field('maximumTTL', copy('max_ttl'), 1, 1), 'full'),
   field('sourceMacAddress', copy('source_mac'), 6, 6),
   field('destinationMacAddress', copy('destination_mac'), 6, 6),
   field('fragmentFlags', { kind: 'fragmentFlags' }, 1, 1),

@@ -1,5 +1,6 @@
 // Templates of flow records: which rows of the flow-fields table a format and an address family
 // have, and under which numbers.
+import { withBiflows } from './biflow-templates.js';
 import { NETFLOW1_FIELDS, NETFLOW5_FIELDS, type FixedField } from './fixed-fields.js';
 import { ABSENT, FLOW_FIELDS } from './flow-fields.js';
 import type {
@@ -38,6 +39,8 @@ export interface Template {
   readonly version: ExportVersion;
   readonly family: AddressFamily;
   readonly fields: readonly TemplateField[];
+  /** Of biflows: both directions of a connection. */
+  readonly hasReverse: boolean;
 }
 
 export interface TemplateOptions {
@@ -49,6 +52,8 @@ export interface TemplateOptions {
   readonly nameFormat: ProcessTextFormat;
   /** For userName. */
   readonly userFormat: ProcessTextFormat;
+  /** Templates for both directions of a connection in one record. IPFIX only. */
+  readonly isBiflow: boolean;
 }
 
 export const DEFAULT_TEMPLATE_OPTIONS: TemplateOptions = {
@@ -56,6 +61,7 @@ export const DEFAULT_TEMPLATE_OPTIONS: TemplateOptions = {
   timePrecision: 'milliseconds',
   nameFormat: parseProcessTextFormat('{comm}'),
   userFormat: parseProcessTextFormat('{user}'),
+  isBiflow: false,
 };
 
 /** From 256 on (RFC 7011 §3.4.1); the same in both formats. */
@@ -71,7 +77,10 @@ const NEWER_THAN_NETFLOW9: ReadonlySet<ElementName> = new Set([
   'dot1qCustomerVlanId',
 ] as const);
 
-/** One for each address family that the format has, if any of the elements is there in it. */
+/**
+ * One for each address family that the format has, if any of the elements is there in it; with biflows
+ * another one for them.
+ */
 export function flowTemplates(
   version: ExportVersion,
   options: Partial<TemplateOptions> = {},
@@ -80,9 +89,12 @@ export function flowTemplates(
   if (version === 5) return [fixedTemplate(version, NETFLOW5_FIELDS)];
   const families = ['ipv4', 'ipv6'] as const;
   const templates = families.map((family) => flowTemplate(version, family, options));
-  return templates.filter(({ fields }) => fields.length > 0);
+  const used = templates.filter(({ fields }) => fields.length > 0);
+  const { isBiflow, profile } = { ...DEFAULT_TEMPLATE_OPTIONS, ...options };
+  return isBiflow && version === 10 ? withBiflows(used, profile) : used;
 }
 
+/** Of flows, without what biflows add. */
 export function flowTemplate(
   version: 9 | 10,
   family: AddressFamily,
@@ -104,7 +116,7 @@ export function flowTemplate(
     encoding: row.encoding,
     ...(row.format !== undefined && formattedField(row.format, version, formats)),
   }));
-  return { id: TEMPLATE_IDS[family], version, family, fields };
+  return { id: TEMPLATE_IDS[family], version, family, fields, hasReverse: false };
 }
 
 function fieldOctets(row: FlowField, version: 9 | 10): number {
@@ -153,5 +165,5 @@ function fixedTemplate(version: 1 | 5, fixed: readonly FixedField[]): Template {
     type: INFORMATION_ELEMENTS[row.element].id,
     enterprise: 0,
   }));
-  return { id: 0, version, family: 'ipv4', fields };
+  return { id: 0, version, family: 'ipv4', fields, hasReverse: false };
 }
