@@ -8,11 +8,11 @@ const PROGRAMS = ['ip', 'tc', 'ethtool', 'nft', 'nfcapd', 'nfdump', 'tshark', 't
 
 export const PROJECT_ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
-/** For tap's `skip`: false when everything is there, else the reason. */
-export function missingRequirement(): string | false {
+/** For tap's `skip`: false when everything is there, these further programs too, else the reason. */
+export function missingRequirement(...further: readonly string[]): string | false {
   if (process.getuid?.() !== 0) return 'needs root: it makes network namespaces and loads BPF';
   if (cgroup2Mount() === undefined) return 'cgroup v2 is not mounted';
-  for (const program of PROGRAMS) {
+  for (const program of [...PROGRAMS, ...further]) {
     const found = spawnSync('sh', ['-c', 'command -v "$1"', 'sh', program]);
     if (found.status !== 0) return `${program} is not installed`;
   }
