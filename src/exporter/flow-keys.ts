@@ -23,8 +23,11 @@ const BITS = 64n;
 /** flowKeyIndicator: bit n, from the lowest, for the n-th field, the first 64 fields. */
 export function flowKeyIndicator({ fields }: Pick<Template, 'fields'>): bigint {
   return fields.reduce(
-    (bits, { element }, index) =>
-      FLOW_KEYS.has(element) ? BigInt.asUintN(Number(BITS), bits | (1n << BigInt(index))) : bits,
+    (bits, { element, enterprise }, index) =>
+      // A biflow has the key of its forward direction (RFC 5103 §4).
+      enterprise === 0 && FLOW_KEYS.has(element)
+        ? BigInt.asUintN(Number(BITS), bits | (1n << BigInt(index)))
+        : bits,
     0n,
   );
 }

@@ -50,7 +50,7 @@ export interface Options {
   /** To be sent wherever templates are. */
   readonly templateMessages: readonly ControlMessage[];
   /** The data, as they are now. */
-  dataMessages(source: OptionsSource): readonly ControlMessage[];
+  readonly dataMessages: (source: OptionsSource) => readonly ControlMessage[];
 }
 
 export function createOptions(settings: OptionsSettings): Options {
