@@ -6,10 +6,13 @@ import type { Libc } from './native/libc.js';
 import {
   AF_INET,
   AF_INET6,
+  AF_UNIX,
   IPPROTO_IP,
   IPPROTO_IPV6,
   IPV6_MULTICAST_HOPS,
   IP_MULTICAST_TTL,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOL_SOCKET,
@@ -44,6 +47,17 @@ export interface ExportSockets {
    * @throws BpfError ENODEV without such an interface, EADDRINUSE, EADDRNOTAVAIL
    */
   readonly openDeviceSocket: (options: DeviceSocketOptions) => number;
+  /**
+   * A Unix datagram socket that is connected to the one bound to `path`.
+   * @throws BpfError ENOENT, ECONNREFUSED when nobody is there, EPROTOTYPE for another kind of socket
+   */
+  readonly openUnixDatagram: (path: string) => UnixDatagramSocket;
+}
+
+export interface UnixDatagramSocket {
+  /** Sends the first `octets` without waiting; 0, or a positive errno. */
+  readonly send: (bytes: Buffer, octets: number) => number;
+  readonly close: () => void;
 }
 
 export function loadExportSockets(): ExportSockets {
@@ -51,6 +65,7 @@ export function loadExportSockets(): ExportSockets {
   const { interfaceIndex } = loadLibc();
   return {
     openDeviceSocket: (options) => openDeviceSocket(sockets, interfaceIndex, options),
+    openUnixDatagram: (path) => openUnixDatagram(sockets, path),
   };
 }
 
@@ -84,6 +99,24 @@ function openDeviceSocket(
     sockets.close(fd);
     throw error;
   }
+}
+
+function openUnixDatagram(sockets: LibcSockets, path: string): UnixDatagramSocket {
+  const fd = sockets.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) throw failure('make a Unix datagram socket');
+  // struct sockaddr_un: the family, then the path and its NUL.
+  const address = Buffer.from(`\0\0${path}\0`);
+  address.writeUInt16LE(AF_UNIX, 0);
+  if (sockets.connect(fd, address) !== 0) {
+    const error = failure(`connect to ${path}`);
+    sockets.close(fd);
+    throw error;
+  }
+  return {
+    send: (bytes, octets) =>
+      sockets.send(fd, bytes, octets, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? lastErrno() : 0,
+    close: () => void sockets.close(fd),
+  };
 }
 
 /** struct sockaddr_in or sockaddr_in6 */
