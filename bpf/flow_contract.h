@@ -142,6 +142,8 @@ enum meter_counter {
 	OWNERS_NOT_STORED,   /* no memory for a socket's owner */
 	FRAGMENTS_UNMATCHED, /* later fragments whose first one is not known: ports 0 */
 	PROCESS_EVENTS_LOST, /* of exec, fork and exit: their ring buffer was full */
+	NOT_SAMPLED_PACKETS, /* wire packets that sampling passed over */
+	NOT_SAMPLED_OCTETS,  /* their IP-level octets */
 	METER_COUNTERS,	     /* how many there are */
 };
 
@@ -154,12 +156,23 @@ struct expiry_settings {
 	__u32 padding;
 };
 
+/* Which packets are metered: one in sampling_interval. Counters are not scaled up. */
+enum sampling_kind {
+	SAMPLING_NONE = 0,   /* all */
+	SAMPLING_COUNT = 1,  /* every sampling_interval-th wire packet */
+	SAMPLING_RANDOM = 2, /* each wire packet with the same probability */
+	SAMPLING_FLOW = 3,   /* all packets of a connection or none, both directions alike */
+};
+
 /* What the programs are told before they are loaded. */
 struct meter_settings {
-	__u64 watched_cgroup; /* whose sockets are metered; 0: all, or capture at interfaces */
-	__u32 netns;	      /* in which interfaces are metered: inode number */
-	__u8 can_cast;	      /* the kernel has bpf_cast_to_kern_ctx and bpf_rdonly_cast (6.2) */
-	__u8 padding[3];
+	__u64 watched_cgroup;	 /* whose sockets are metered; 0: all, or capture at interfaces */
+	__u64 sampling_seed[2];	 /* secret, so that nobody can choose which flows are metered */
+	__u32 netns;		 /* in which interfaces are metered: inode number */
+	__u32 sampling_interval; /* at least 1 */
+	__u8 can_cast;		 /* the kernel has bpf_cast_to_kern_ctx and bpf_rdonly_cast (6.2) */
+	__u8 sampling;		 /* enum sampling_kind */
+	__u8 padding[6];
 };
 
 /* What a process_event tells. */
@@ -202,7 +215,7 @@ struct exec_event {
 _Static_assert(sizeof(struct process_owner) == 48, "process_owner");
 _Static_assert(sizeof(struct flow_record) == 208, "flow_record");
 _Static_assert(sizeof(struct expiry_settings) == 32, "expiry_settings");
-_Static_assert(sizeof(struct meter_settings) == 16, "meter_settings");
+_Static_assert(sizeof(struct meter_settings) == 40, "meter_settings");
 _Static_assert(sizeof(struct process_event) == 64, "process_event");
 _Static_assert(sizeof(struct exec_event) == 64 + EXECUTABLE_LENGTH + ARGUMENTS_LENGTH,
 	       "exec_event");

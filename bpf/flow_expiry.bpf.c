@@ -56,3 +56,4 @@ enum unknown_reason contract_unknown SEC(".rodata.contract");
 enum flow_end_reason contract_end_reason SEC(".rodata.contract");
 enum flow_flag contract_flag SEC(".rodata.contract");
 enum meter_counter contract_counter SEC(".rodata.contract");
+enum sampling_kind contract_sampling SEC(".rodata.contract");

@@ -6,6 +6,7 @@
 #include "flow_metering.h"
 #include "packet_receiver.h"
 #include "packet_sender.h"
+#include "sampling.h"
 
 #define TC_ACT_UNSPEC (-1) /* go on with the next program: procflow only looks */
 
@@ -59,9 +60,11 @@ static __always_inline int meter_frame(struct __sk_buff *skb, bool ethernet, __u
 	}
 	packet->interface_index = skb->ifindex;
 	packet->netns = meter_settings.netns;
-	now = bpf_ktime_get_boot_ns();
 	if (packet->first_fragment || packet->later_fragment)
-		match_fragment(packet, direction, now);
+		match_fragment(packet, direction, bpf_ktime_get_boot_ns());
+	if (meter_settings.sampling && !sample_packet(packet))
+		return TC_ACT_UNSPEC;
+	now = bpf_ktime_get_boot_ns();
 	if (skb->ifindex == LOOPBACK_IFINDEX)
 		packet->flags |= FLOW_LOOPBACK;
 	count_metered(packet->segments, packet->octets);

@@ -47,4 +47,15 @@ static __always_inline void count_metered(__u64 packets, __u64 octets)
 	}
 }
 
+/* Atomic: the packet programs of sockets interrupt each other. */
+static __always_inline void count_not_sampled(__u64 packets, __u64 octets)
+{
+	struct meter_counters *counters = own_counters();
+
+	if (counters) {
+		__sync_fetch_and_add(&counters->slots[NOT_SAMPLED_PACKETS], packets);
+		__sync_fetch_and_add(&counters->slots[NOT_SAMPLED_OCTETS], octets);
+	}
+}
+
 #endif

@@ -5,6 +5,8 @@
  */
 #include "flow_metering.h"
 #include "packet_socket.h"
+#include "sampling.h"
+#include "unsampled_sender.h"
 
 #define PASS 1 /* 0 would drop the packet: every path returns this */
 
@@ -14,7 +16,7 @@ METER_IN(meter_packet_v4, flows_v4, struct flow_key_v4, 4, attribute_packet_v4)
 METER_IN(meter_packet_v6, flows_v6, struct flow_key_v6, 6, attribute_packet_v6)
 
 /* Tells a flow that was metered at its sender who receives it; false when there is none. */
-#define NOTE_RECEIVER(name, map, key_type)                                                         \
+#define NOTE_RECEIVER(name, map, key_type, unsampled)                                              \
 	__noinline int name(struct __sk_buff *skb, struct packet *p)                               \
 	{                                                                                          \
 		struct flow_entry *entry;                                                          \
@@ -25,24 +27,25 @@ METER_IN(meter_packet_v6, flows_v6, struct flow_key_v6, 6, attribute_packet_v6)
 		MAKE_KEY(&key, p, FLOW_EGRESS);                                                    \
 		entry = bpf_map_lookup_elem(&map, &key);                                           \
 		if (!entry)                                                                        \
-			return false;                                                              \
+			return unsampled_cookie(&unsampled, &key) != 0;                            \
 		if (bpf_get_socket_cookie(skb) != entry->owners.ends[1].cookie)                    \
 			find_own_owner(skb, p, &entry->owners.ends[1]);                            \
 		return true;                                                                       \
 	}
 
-NOTE_RECEIVER(note_receiver_v4, flows_v4, struct flow_key_v4)
-NOTE_RECEIVER(note_receiver_v6, flows_v6, struct flow_key_v6)
+NOTE_RECEIVER(note_receiver_v4, flows_v4, struct flow_key_v4, unsampled_v4)
+NOTE_RECEIVER(note_receiver_v6, flows_v6, struct flow_key_v6, unsampled_v6)
 
 /*
  * Each raw socket of ICMP gets a copy of each reply, before its own filter. It counts once: where
  * the request came from.
  */
-#define IS_COPY_OF_REPLY(name, map, key_type, related_key)                                         \
+#define IS_COPY_OF_REPLY(name, map, key_type, unsampled, related_key)                              \
 	__noinline int name(struct __sk_buff *skb, struct packet *p)                               \
 	{                                                                                          \
 		struct flow_entry *request;                                                        \
 		key_type key, related;                                                             \
+		__u64 cookie;                                                                      \
                                                                                                    \
 		if (!p)                                                                            \
 			return false;                                                              \
@@ -50,11 +53,15 @@ NOTE_RECEIVER(note_receiver_v6, flows_v6, struct flow_key_v6)
 		if (related_key(skb, p, &key, DESTINATION, &related) != ATTRIBUTION_ICMP_ID)       \
 			return false;                                                              \
 		request = bpf_map_lookup_elem(&map, &related);                                     \
-		return request && request->owners.ends[0].cookie != bpf_get_socket_cookie(skb);    \
+		cookie = request ? request->owners.ends[0].cookie                                  \
+				 : unsampled_cookie(&unsampled, &related);                         \
+		return (request || cookie) && cookie != bpf_get_socket_cookie(skb);                \
 	}
 
-IS_COPY_OF_REPLY(is_copy_of_reply_v4, flows_v4, struct flow_key_v4, attribute_packet_v4_related_key)
-IS_COPY_OF_REPLY(is_copy_of_reply_v6, flows_v6, struct flow_key_v6, attribute_packet_v6_related_key)
+IS_COPY_OF_REPLY(is_copy_of_reply_v4, flows_v4, struct flow_key_v4, unsampled_v4,
+		 attribute_packet_v4_related_key)
+IS_COPY_OF_REPLY(is_copy_of_reply_v6, flows_v6, struct flow_key_v6, unsampled_v6,
+		 attribute_packet_v6_related_key)
 
 /* A global function, so that the verifier walks its many paths once and not per caller. */
 __noinline int parse_ip_packet(struct __sk_buff *skb, struct packet *p)
@@ -77,10 +84,15 @@ static __always_inline bool read_packet(struct __sk_buff *skb, struct packet *p)
 
 static __always_inline int meter_packet(struct __sk_buff *skb, struct packet *p, __u8 direction)
 {
-	__u64 now = bpf_ktime_get_boot_ns();
+	__u64 now;
 
 	if (p->first_fragment || p->later_fragment) /* a raw socket's: all others are whole here */
-		match_fragment(p, direction, now);
+		match_fragment(p, direction, bpf_ktime_get_boot_ns());
+	if (meter_settings.sampling && !sample_packet(p)) {
+		note_unsampled(skb, p, direction);
+		return PASS;
+	}
+	now = bpf_ktime_get_boot_ns();
 	/* Not as on interfaces: these programs interrupt each other. */
 	count(METERED_PACKETS, p->segments);
 	count(METERED_OCTETS, p->octets);

@@ -25,6 +25,7 @@ const ENUMS = [
   'flow_flag',
   'meter_counter',
   'process_event_kind',
+  'sampling_kind',
 ] as const;
 
 function readBtfSection(object: string): Buffer {

@@ -2,10 +2,10 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { getSystemErrorName } from 'node:util';
-import { METER_SETTINGS } from '../flow/flow-contract.gen.js';
 import { adviceFor } from './advice.js';
 import { BpfError } from './bpf-error.js';
 import { checkContract } from './contract-check.js';
+import { meterSettingsBytes, type MeterSettings } from './meter-settings.js';
 import {
   loadLibbpf,
   type Libbpf,
@@ -32,15 +32,11 @@ const LIBBPF_MINIMUM = 1;
 
 const SETTINGS_SECTION = '.rodata.settings';
 
-export interface LoadOptions {
+export interface LoadOptions extends MeterSettings {
   /** Sizes of maps, by name. */
   readonly maxEntries: Readonly<Record<string, number>>;
   /** Whose programs are loaded; default: those of interfaces. */
   readonly capture?: CaptureMode;
-  /** The network namespace in which interfaces are metered, by its inode number. */
-  readonly netns?: number;
-  /** The cgroup whose sockets are metered, by the kernel's number; 0n: all. */
-  readonly watchedCgroup?: bigint;
   /** Names that the kernel's BTF has; for tests of what other kernels lack. */
   readonly kernel?: KernelNames;
 }
@@ -52,15 +48,6 @@ const CAPTURE_PROGRAMS: Readonly<Record<CaptureMode, readonly string[]>> = {
   interface: ['flow_ingress', 'flow_egress', 'flow_ingress_ip', 'flow_egress_ip'],
   sockets: ['socket_ingress', 'socket_egress'],
 };
-
-function meterSettings(options: LoadOptions, kernel: KernelNames): Buffer {
-  const { fields, size } = METER_SETTINGS;
-  const settings = Buffer.alloc(size);
-  settings.writeBigUInt64LE(options.watchedCgroup ?? 0n, fields.watched_cgroup.offset);
-  settings.writeUInt32LE(options.netns ?? 0, fields.netns.offset);
-  settings.writeUInt8(canCast(kernel) ? 1 : 0, fields.can_cast.offset);
-  return settings;
-}
 
 export function openLibbpf(): Libbpf {
   const path = process.env.PROCFLOW_LIBBPF ?? 'libbpf.so.1';
@@ -118,7 +105,7 @@ export class BpfObject {
     }
     const kernel = options.kernel ?? readKernelNames();
     const leftOut = programsToLeaveOut(kernel);
-    const settings = meterSettings(options, kernel);
+    const settings = meterSettingsBytes(options, canCast(kernel));
     if (TRACING_PROGRAMS.every((name) => leftOut.has(name))) {
       return BpfObject.#loadWithout(leftOut, options, settings);
     }

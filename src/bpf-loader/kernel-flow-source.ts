@@ -2,7 +2,8 @@
 import type { FlowSource } from '../flow/flow-source.js';
 import type { MeteredInterface } from '../flow/metering-status.js';
 import type { ProcessEventSource } from '../flow/process-event-source.js';
-import { BpfObject } from './bpf-object.js';
+import { NO_SAMPLING, type Sampling } from '../flow/sampling.js';
+import { BpfObject, type LoadOptions } from './bpf-object.js';
 import { openFlowCache } from './flow-cache.js';
 import { captureAtInterfaces, type InterfaceCaptureOptions } from './interface-capture.js';
 import { openInterfaceNames } from './interface-names.js';
@@ -27,6 +28,8 @@ interface CacheOptions {
    * sockets; default: the root.
    */
   readonly cgroup?: string;
+  /** Which packets are metered; default: all. */
+  readonly sampling?: Sampling;
   /** Told what an operator should know but what stops nothing; one line each. */
   readonly onNotice: (line: string) => void;
 }
@@ -120,9 +123,22 @@ type Loaded = readonly [BpfObject, () => PacketCapture];
 /** What was learned of an owner must not be forgotten before the flow expires. */
 const MIN_OWNERS = 65_536;
 
-function cacheSizes({ maxFlows }: CacheOptions): Readonly<Record<string, number>> {
+/** Flows of sockets that are remembered though none of their packets was selected. */
+const UNSAMPLED_SENDERS = 8192;
+
+/** What both ways of capturing load with. */
+function loadOptions({ maxFlows, sampling = NO_SAMPLING }: CacheOptions): LoadOptions {
   const owners = Math.max(MIN_OWNERS, maxFlows);
-  return { flows_v4: maxFlows, flows_v6: maxFlows, late_owners: owners, peer_owners: owners };
+  const unsampled = sampling.kind === 'none' ? 1 : UNSAMPLED_SENDERS;
+  const maxEntries = {
+    flows_v4: maxFlows,
+    flows_v6: maxFlows,
+    late_owners: owners,
+    peer_owners: owners,
+    unsampled_v4: unsampled,
+    unsampled_v6: unsampled,
+  };
+  return { maxEntries, sampling };
 }
 
 function loadForInterfaces(
@@ -131,9 +147,7 @@ function loadForInterfaces(
 ): Loaded {
   const libc = loadLibc();
   const namespace = resources.add(openNetworkNamespace(options.netns, libc));
-  const object = resources.add(
-    BpfObject.load({ maxEntries: cacheSizes(options), netns: namespace.inode }),
-  );
+  const object = resources.add(BpfObject.load({ ...loadOptions(options), netns: namespace.inode }));
   return [object, () => captureAtInterfaces(object, libc, namespace, options)];
 }
 
@@ -144,8 +158,8 @@ function loadForSockets(
   const cgroup = findWatchedCgroup(options.cgroup);
   const object = resources.add(
     BpfObject.load({
+      ...loadOptions(options),
       capture: 'sockets',
-      maxEntries: cacheSizes(options),
       watchedCgroup: cgroup.id,
     }),
   );

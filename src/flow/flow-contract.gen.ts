@@ -65,12 +65,15 @@ export const EXPIRY_SETTINGS = {
 } as const;
 
 export const METER_SETTINGS = {
-  size: 16,
+  size: 40,
   fields: {
     watched_cgroup: { offset: 0, size: 8 },
-    netns: { offset: 8, size: 4 },
-    can_cast: { offset: 12, size: 1 },
-    padding: { offset: 13, size: 3 },
+    sampling_seed: { offset: 8, size: 16 },
+    netns: { offset: 24, size: 4 },
+    sampling_interval: { offset: 28, size: 4 },
+    can_cast: { offset: 32, size: 1 },
+    sampling: { offset: 33, size: 1 },
+    padding: { offset: 34, size: 6 },
   },
 } as const;
 
@@ -166,7 +169,9 @@ export const METER_COUNTER = {
   OWNERS_NOT_STORED: 11,
   FRAGMENTS_UNMATCHED: 12,
   PROCESS_EVENTS_LOST: 13,
-  METER_COUNTERS: 14,
+  NOT_SAMPLED_PACKETS: 14,
+  NOT_SAMPLED_OCTETS: 15,
+  METER_COUNTERS: 16,
 } as const;
 
 export const PROCESS_EVENT_KIND = {
@@ -174,4 +179,11 @@ export const PROCESS_EVENT_KIND = {
   PROCESS_FORKED: 1,
   PROCESS_EXECUTED: 2,
   PROCESS_EXITED: 3,
+} as const;
+
+export const SAMPLING_KIND = {
+  SAMPLING_NONE: 0,
+  SAMPLING_COUNT: 1,
+  SAMPLING_RANDOM: 2,
+  SAMPLING_FLOW: 3,
 } as const;

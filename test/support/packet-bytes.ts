@@ -63,16 +63,18 @@ export interface Ipv6Fields {
   readonly trafficClass?: number;
   readonly hopLimit?: number;
   readonly payloadLength?: number;
+  readonly swapped?: boolean;
 }
 
 export function ipv6(fields: Ipv6Fields, payload: Buffer): Buffer {
   const trafficClass = fields.trafficClass ?? 0;
+  const addresses = [hex(SOURCE_IPV6), hex(DESTINATION_IPV6)];
+  if (fields.swapped === true) addresses.reverse();
   return Buffer.concat([
     Buffer.from([0x60 | (trafficClass >> 4), (trafficClass & 0xf) << 4, 0, 0]),
     u16(fields.payloadLength ?? payload.length),
     Buffer.from([fields.nextHeader, fields.hopLimit ?? 64]),
-    hex(SOURCE_IPV6),
-    hex(DESTINATION_IPV6),
+    ...addresses,
     payload,
   ]);
 }

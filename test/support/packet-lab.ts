@@ -8,7 +8,7 @@ import { openFlowCache, type ExpiryTimeouts } from '../../src/bpf-loader/flow-ca
 import { testRunArgument } from '../../src/bpf-loader/native/libbpf-arguments.js';
 
 /** Offsets in struct __sk_buff of include/uapi/linux/bpf.h. */
-const SKB = { size: 192, wireLength: 160, gsoSegs: 164, gsoSize: 176 } as const;
+const SKB = { size: 192, ifindex: 40, wireLength: 160, gsoSegs: 164, gsoSize: 176 } as const;
 const NEVER_MS = 3_600_000;
 
 export type PacketProgram =
@@ -26,6 +26,8 @@ export interface PacketRun {
   readonly gsoSize?: number;
   /** Octets of all segments with their headers, as the kernel has counted them on egress. */
   readonly wireLength?: number;
+  /** In the caller's network namespace; default: loopback. */
+  readonly interfaceIndex?: number;
   readonly repeat?: number;
 }
 
@@ -54,6 +56,7 @@ export function openPacketLab(
   return {
     run: (packet) => {
       const context = Buffer.alloc(SKB.size);
+      context.writeUInt32LE(packet.interfaceIndex ?? 0, SKB.ifindex);
       context.writeUInt32LE(packet.wireLength ?? 0, SKB.wireLength);
       context.writeUInt32LE(packet.gsoSegs ?? 0, SKB.gsoSegs);
       context.writeUInt32LE(packet.gsoSize ?? 0, SKB.gsoSize);
