@@ -14,6 +14,7 @@ import {
   type MeterOptionValues,
 } from './meter-options.js';
 import { notice, type ProgramIo } from './program-io.js';
+import { samplingClause } from './sampling-text.js';
 import { liveSummaryLines, meteredText } from './summary-text.js';
 import { paintFor } from './terminal-style.js';
 import { wideLines } from './wide-lines.js';
@@ -101,7 +102,7 @@ async function runLive(io: ProgramIo, options: LiveOptionValues): Promise<void> 
       notice(io, line);
     },
     onMetering: (metered) => {
-      notice(io, `metering ${meteredText(metered)}; Ctrl-C ends`);
+      notice(io, `metering ${meteredText(metered)}${samplingClause(meter.sampling)}; Ctrl-C ends`);
       if (io.out.isTTY === true && options.json !== true) void output.write([table.header()]);
     },
   });

@@ -46,11 +46,15 @@ export function addTimingOptions(command: Command, defaults: MeterDefaults): Com
 
 export function addMeterOptions(command: Command): Command {
   const ways = `how to attach to interfaces: ${ATTACH_MODES.join(', ')}`;
+  const sampling =
+    'meter one in so many: 10 or count:10 every 10th packet, random:10 packets at random, flow:10 ' +
+    'whole connections; counters are not scaled up';
   const flows = 'flows kept at a time, of IPv4 and of IPv6 each; more are reported at once';
   return command
     .addOption(withDefault(`--capture <${CAPTURE_MODES.join('|')}>`, CAPTURE, 'interface'))
     .option('--netns <name|path>', 'meter in this network namespace (default: the current one)')
     .addOption(withDefault('--max-flows <number>', flows, DEFAULT_MAX_FLOWS))
+    .addOption(withDefault('--sampling <1 in N>', sampling, 'none'))
     .option(
       '--cgroup <path>',
       'see the sockets of this cgroup v2 directory, and meter only them with --capture sockets ' +

@@ -5,6 +5,7 @@ import type { MeterCounter } from '../flow/flow-source.js';
 import type { ExportStatistics, ExportSummary, Metered, RunSummary } from '../daemon/run-meter.js';
 import type { ProcessStatistics } from '../flow/process-directory.js';
 import { attributionLines } from './attribution-text.js';
+import { samplingLines } from './sampling-text.js';
 
 /** A host full of containers has more interfaces than a line holds. */
 const MAX_INTERFACES = 8;
@@ -63,7 +64,10 @@ function meterLines(summary: MeterSummary): string[] {
     )
     .join(', ');
   const why = reasons === '' ? '' : ` (${reasons})`;
-  return [`${total} in ${(durationMs / 1000).toFixed(1)} s${why}`];
+  return [
+    `${total} in ${(durationMs / 1000).toFixed(1)} s${why}`,
+    ...samplingLines(summary.counters),
+  ];
 }
 
 /** Nothing is lost when the cache is full, but records get many and small. */

@@ -2,9 +2,11 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { DEFAULT_MAX_MESSAGE_OCTETS } from '../exporter/exporting-process.js';
 import type { NonProcessNames } from '../flow/non-process-names.js';
+import type { Sampling } from '../flow/sampling.js';
 import type { TemplateProfile } from '../templates/flow-fields.js';
 import { readCapture, type CaptureConfig, type CaptureSettings } from './capture-config.js';
 import { ConfigError, alternatives } from './config-error.js';
+import { readSampling } from './sampling-config.js';
 
 export type MeterConfig = MeterLimits & CaptureConfig;
 
@@ -12,6 +14,7 @@ interface MeterLimits {
   readonly activeTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly maxFlows: number;
+  readonly sampling: Sampling;
   readonly cgroup?: string;
   readonly nonProcessNames: NonProcessNames;
 }
@@ -44,6 +47,7 @@ export interface MeterSettings extends CaptureSettings {
   readonly activeTimeout: string;
   readonly idleTimeout: string;
   readonly maxFlows: string;
+  readonly sampling: string;
   readonly attach: string;
   readonly kernelName: string;
   readonly forwardedName: string;
@@ -82,6 +86,7 @@ export function readMeterConfig(settings: MeterSettings): MeterConfig {
     activeTimeoutMs: readTimeoutMs('--active-timeout', settings.activeTimeout),
     idleTimeoutMs: readTimeoutMs('--idle-timeout', settings.idleTimeout),
     maxFlows: readInteger('--max-flows', settings.maxFlows, 1, 2 ** 24),
+    sampling: readSampling(settings.sampling),
     nonProcessNames: {
       kernel: readName('--kernel-name', settings.kernelName),
       forwarded: readName('--forwarded-name', settings.forwardedName),

@@ -14,6 +14,7 @@ const METER: MeterSettings = {
   activeTimeout: '60',
   idleTimeout: '15',
   maxFlows: '65536',
+  sampling: 'none',
   attach: 'auto',
   kernelName: '(kernel)',
   forwardedName: '(forwarded)',
@@ -34,6 +35,7 @@ t.test('plain settings are taken as they are, with times in milliseconds', async
     activeTimeoutMs: 60_000,
     idleTimeoutMs: 15_000,
     maxFlows: 65_536,
+    sampling: { kind: 'none' },
     attach: 'auto',
     nonProcessNames: { kernel: '(kernel)', forwarded: '(forwarded)', unknown: '(unknown)' },
   });
