@@ -3,10 +3,8 @@ import { NO_SAMPLING, type Sampling } from '../flow/sampling.js';
 import { ConfigError } from './config-error.js';
 
 const MIN_INTERVAL = 2;
+/** NetFlow v5's header holds less: see src/exporter/netflow-v5.ts. */
 const MAX_INTERVAL = 2 ** 24;
-
-/** NetFlow v5 has 14 bits for the interval in its header; no other format has less than 32. */
-export const MAX_NETFLOW_V5_SAMPLING_INTERVAL = 2 ** 14 - 1;
 
 /** A number alone is the deterministic count. */
 const SAMPLING = /^(?:(count|random|flow):)?(\d{1,15})$/;
