@@ -1,4 +1,4 @@
-// What real collectors make of options: nfcapd with nfdump, and tshark. Flows come from the
+// What real collectors make of options: nfcapd with nfdump, tshark, nfacctd. Flows come from the
 // exporting process; the options are put between them here, with headers of their own.
 import { createSocket } from 'node:dgram';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -15,6 +15,7 @@ import type { Sampling } from '../../src/flow/sampling.js';
 import { flowTemplates } from '../../src/templates/flow-template.js';
 import { CURL_FLOW } from '../support/described-flows.js';
 import { MessageDecoder } from '../support/decoder/message-decoder.js';
+import { startNfacctd, toNfacctdFlow } from '../support/nfacctd.js';
 import { startNfcapd, type Nfcapd } from '../support/nfcapd.js';
 import { tshark, tsharkComplaints, writePcap } from '../support/pcap.js';
 import { BOOT_EPOCH_MS, recordExport } from '../support/recorded-export.js';
@@ -142,6 +143,19 @@ for (const version of [9, 10] as const) {
       },
     );
   }
+
+  t.test(
+    `version ${version}: nfacctd learns how packets are sampled`,
+    async (t) => {
+      const nfacctd = await startNfacctd(t, { version });
+      await send(nfacctd.port, await session(version, { kind: 'count', interval: 10 }));
+      const flows = (await nfacctd.stop()).map(toNfacctdFlow);
+      t.same(nfacctd.complaints(), []);
+      // It multiplies only with nfacctd_renormalize.
+      const packets = 2 * Number(CURL_FLOW.packets);
+      t.match(flows, [{ flows: 2, packets, samplingInterval: 10, egressInterface: 2 }]);
+    },
+  );
 
   t.test(`version ${version}: tshark reads each record, and no gap`, async (t) => {
     const directory = mkdtempSync(join(tmpdir(), 'procflow-options-'));
