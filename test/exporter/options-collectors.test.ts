@@ -144,18 +144,17 @@ for (const version of [9, 10] as const) {
     );
   }
 
-  t.test(
-    `version ${version}: nfacctd learns how packets are sampled`,
-    async (t) => {
-      const nfacctd = await startNfacctd(t, { version });
-      await send(nfacctd.port, await session(version, { kind: 'count', interval: 10 }));
-      const flows = (await nfacctd.stop()).map(toNfacctdFlow);
-      t.same(nfacctd.complaints(), []);
-      // It multiplies only with nfacctd_renormalize.
-      const packets = 2 * Number(CURL_FLOW.packets);
-      t.match(flows, [{ flows: 2, packets, samplingInterval: 10, egressInterface: 2 }]);
-    },
-  );
+  t.test(`version ${version}: nfacctd learns how packets are sampled`, async (t) => {
+    const nfacctd = await startNfacctd(t, { version });
+    await send(nfacctd.port, await session(version, { kind: 'count', interval: 10 }));
+    const flows = (await nfacctd.stop()).map(toNfacctdFlow);
+    // It counts options records of variable length wrongly: those of types, in the second round.
+    t.match(nfacctd.complaints(), version === 9 ? [] : ['expecting flow']);
+    t.equal(nfacctd.complaints().length, version === 9 ? 0 : 1);
+    // It multiplies only with nfacctd_renormalize.
+    const packets = 2 * Number(CURL_FLOW.packets);
+    t.match(flows, [{ flows: 2, packets, samplingInterval: 10, egressInterface: 2 }]);
+  });
 
   t.test(`version ${version}: tshark reads each record, and no gap`, async (t) => {
     const directory = mkdtempSync(join(tmpdir(), 'procflow-options-'));
