@@ -113,6 +113,7 @@ function exportLosses(statistics: ExportStatistics): Loss[] {
     [statistics.lostRecords, `records in messages that could not be sent${why}`],
     [statistics.refusals, 'times the collector was not listening: a message lost each time'],
     [statistics.notExportable, 'flow records that the format cannot express'],
+    [statistics.crowdedOutRecords, 'flow records not joined to their reverse: too many waited'],
     [statistics.truncatedFields, 'names and command lines cut to the length of their field'],
     [statistics.clampedTimes, 'times too early for NetFlow v9'],
   ];

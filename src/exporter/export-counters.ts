@@ -27,6 +27,10 @@ export interface ExportStatistics {
   readonly newSessions: number;
   /** Flow records that the format, or the chosen elements, have no record for: IPv6 in v1 and v5. */
   readonly notExportable: number;
+  /** Records that hold two flow records, a connection's both directions, whatever became of them. */
+  readonly biflows: number;
+  /** Flow records that did not wait for their reverse, because too many others did. */
+  readonly crowdedOutRecords: number;
   /** Names and command lines cut to the length of their field. */
   readonly truncatedFields: number;
   /** Times too early for sysUptime, sent as 0. */

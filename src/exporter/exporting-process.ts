@@ -1,6 +1,6 @@
 // The exporting process for one collector: takes the flow records of each sweep, encodes them in one
 // format, and hands full messages to the delivery, which sends them in its own time.
-import type { KernelClock } from '../flow/clock.js';
+import { nsToMs, type KernelClock } from '../flow/clock.js';
 import { FLOW_RECORD } from '../flow/flow-contract.gen.js';
 import type { FlowSink } from '../flow/flow-sink.js';
 import type { FlowRecordBatch } from '../flow/flow-source.js';
@@ -8,8 +8,10 @@ import type { MeteringStatus } from '../flow/metering-status.js';
 import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory } from '../flow/process-directory.js';
 import { NO_SAMPLING } from '../flow/sampling.js';
+import { BIFLOW_ENTRY } from '../templates/biflow-entry.js';
 import { flowTemplates } from '../templates/flow-template.js';
 import type { ExportVersion, TemplateOptions } from '../templates/flow-template.js';
+import { BiflowPairing } from './biflow-pairing.js';
 import { createEncodingContext, setBootEpoch, type EncodingContext } from './data-record.js';
 import { Delivery } from './delivery.js';
 import { ExportBacklog } from './export-backlog.js';
@@ -40,6 +42,9 @@ export interface ExportingProcessOptions {
   readonly messagesPerSecond?: number;
   /** Messages that wait for a collector. */
   readonly backlogOctets?: number;
+  /** With biflows: how long a record waits for its reverse, and how many may. */
+  readonly biflowWindowMs?: number;
+  readonly biflowRecords?: number;
   readonly clock: KernelClock;
   readonly directory: ProcessDirectory;
   readonly status?: MeteringStatus;
@@ -54,6 +59,9 @@ export interface ExportingProcessOptions {
 export const DEFAULT_MAX_MESSAGE_OCTETS = 1372;
 export const DEFAULT_BACKLOG_OCTETS = 16 * 2 ** 20;
 export const DEFAULT_OPTIONS_PERIOD_MS = 600_000;
+/** Two sweeps, of a second at most, and a little: the directions of a connection rarely end in one. */
+export const DEFAULT_BIFLOW_WINDOW_MS = 2500;
+export const DEFAULT_BIFLOW_RECORDS = 65_536;
 /** RFC 7011 §3.1: the length field has 16 bits. */
 const LONGEST_MESSAGE_OCTETS = 65535;
 /** UDP over IPv4 takes 28 less than that. */
@@ -86,6 +94,7 @@ class Exporter implements ExportingProcess {
   readonly #plan: ExportPlan;
   readonly #context: EncodingContext;
   readonly #packer: MessagePacker;
+  readonly #pairing: BiflowPairing | undefined;
   readonly #counters = new ExportCounters();
   readonly #uptime: UptimeClock;
   readonly #session: TransportSession;
@@ -102,6 +111,7 @@ class Exporter implements ExportingProcess {
     const { format, plans } = this.#plan;
     this.#context = createEncodingContext(directory, nonProcessNames);
     this.#packer = new MessagePacker(format, plans, maxMessageOctets, this.#context);
+    this.#pairing = options.templates?.isBiflow === true ? createPairing(options) : undefined;
     this.#uptime = new UptimeClock(clock);
     const { templateRefreshMs, templateRefreshMessages = Infinity } = options;
     this.#session = new TransportSession({
@@ -138,13 +148,22 @@ class Exporter implements ExportingProcess {
 
   async write(batch: FlowRecordBatch): Promise<void> {
     this.#beginSweep();
+    if (this.#pairing === undefined) await this.#export(batch, FLOW_RECORD.size);
+    else await this.#export(this.#pairing.add(batch), BIFLOW_ENTRY.size);
+  }
+
+  /** @param size of what stands in the batch: flow records or, with biflows, entries of them */
+  async #export(batch: FlowRecordBatch, size: number): Promise<void> {
     let exported = 0;
     // One family after the other: each change of template costs a set header.
     for (const plan of this.#plan.plans) {
       const ipVersion = plan.template.family === 'ipv4' ? 4 : 6;
+      const hasReverse = plan.template.hasReverse ? 1 : 0;
       for (let i = 0; i < batch.count; i++) {
-        const offset = i * FLOW_RECORD.size;
+        const offset = i * size;
         if (batch.bytes[offset + FLOW_RECORD.fields.ip_version.offset] !== ipVersion) continue;
+        const isEntry = size === BIFLOW_ENTRY.size;
+        if (isEntry && batch.bytes[offset + BIFLOW_ENTRY.hasReverse] !== hasReverse) continue;
         exported++;
         if (this.#plan.hasWordCounters && !fitsWords(batch.bytes, offset)) {
           for (const part of splitCounters(batch.bytes, offset)) {
@@ -160,7 +179,17 @@ class Exporter implements ExportingProcess {
   }
 
   async flush(): Promise<void> {
+    await this.#flush('due');
+  }
+
+  /** @param scope which of the records go that wait for their reverse */
+  async #flush(scope: 'due' | 'all'): Promise<void> {
     this.#beginSweep();
+    if (this.#pairing !== undefined) {
+      for (let due = this.#pairing.take(scope); due.count > 0; due = this.#pairing.take(scope)) {
+        await this.#export(due, BIFLOW_ENTRY.size);
+      }
+    }
     await this.#offer(this.#packer.finish());
     this.#isInSweep = false;
     this.#delivery.wake();
@@ -173,7 +202,7 @@ class Exporter implements ExportingProcess {
   async close(): Promise<void> {
     if (!this.#isOpen) return;
     try {
-      await this.flush();
+      await this.#flush('all');
       await this.#delivery.drain(CLOSE_PATIENCE_MS);
     } finally {
       this.#isOpen = false;
@@ -185,7 +214,9 @@ class Exporter implements ExportingProcess {
     this.#delivery.noteArrivals();
     const { truncatedFields, clampedTimes } = this.#context;
     const refusals = this.#transport.refusals();
-    return Object.assign({ refusals, truncatedFields, clampedTimes }, this.#counters);
+    const { biflows = 0, crowdedOutRecords = 0 } = this.#pairing ?? {};
+    const counts = { refusals, truncatedFields, clampedTimes, biflows, crowdedOutRecords };
+    return Object.assign(counts, this.#counters);
   }
 
   /** The clocks are compared once a sweep, so that all its times are on one scale. */
@@ -214,6 +245,14 @@ class Exporter implements ExportingProcess {
   }
 }
 
+function createPairing({
+  biflowWindowMs: windowMs = DEFAULT_BIFLOW_WINDOW_MS,
+  biflowRecords: maxRecords = DEFAULT_BIFLOW_RECORDS,
+  clock,
+}: ExportingProcessOptions): BiflowPairing {
+  return new BiflowPairing({ windowMs, maxRecords, nowMs: () => nsToMs(clock.bootNs()) });
+}
+
 function checkOptions(
   options: ExportingProcessOptions,
   leastOctets: number,
@@ -232,5 +271,11 @@ function checkOptions(
   check('templateRefreshMessages', options.templateRefreshMessages, 1, WORD - 1);
   check('optionsPeriodMs', options.optionsPeriodMs, 1000, WORD - 1);
   check('messagesPerSecond', options.messagesPerSecond, 1, 1_000_000);
+  check('biflowWindowMs', options.biflowWindowMs, 0, 3_600_000);
+  check('biflowRecords', options.biflowRecords, 1, 2 ** 24);
+  if (options.templates?.isBiflow === true && options.version !== 10) {
+    const reason = 'only IPFIX has both directions in one record: choose version 10';
+    throw new ExportError('bad-option', `export biflows in NetFlow v${options.version}`, reason);
+  }
   check('backlogOctets', options.backlogOctets, 0, 2 ** 40);
 }

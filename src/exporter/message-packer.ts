@@ -1,5 +1,6 @@
 // Fills messages with data records, each up to the limit. A set ends where the template changes.
 import { FLOW_RECORD } from '../flow/flow-contract.gen.js';
+import { BIFLOW_ENTRY } from '../templates/biflow-entry.js';
 import { encodeDataRecord, type EncodingContext } from './data-record.js';
 import type { MessageFormat } from './message-format.js';
 import type { RecordPlan } from './record-plan.js';
@@ -51,7 +52,7 @@ export class MessagePacker {
     this.#at = format.headerOctets;
   }
 
-  /** Takes a flow record; returns a message that is complete: without it, if it did not fit. */
+  /** Takes a flow record, or an entry with two for a plan that has both; returns a message that is complete: without it, if it did not fit. */
   append(plan: RecordPlan, record: Buffer, offset: number): PackedMessage | undefined {
     const setId = plan.template.id;
     const isNewSet = this.#setId !== setId;
@@ -62,7 +63,7 @@ export class MessagePacker {
     const end = encodeDataRecord(plan, record, offset, this.#bytes, start, this.#context);
     if (this.#padded(end) <= this.#limit) {
       this.#at = end;
-      this.#count(record, offset);
+      this.#count(plan, record, offset);
       return this.#dataRecords === this.#format.maxRecords ? this.#complete() : undefined;
     }
     // Moved before the set's padding is written, which begins where the record does.
@@ -73,7 +74,7 @@ export class MessagePacker {
     const message = this.#complete();
     this.#openSet(setId);
     this.#at += octets;
-    this.#count(record, offset);
+    this.#count(plan, record, offset);
     return message;
   }
 
@@ -82,10 +83,14 @@ export class MessagePacker {
     return this.#dataRecords === 0 ? undefined : this.#complete();
   }
 
-  #count(record: Buffer, offset: number): void {
+  #count({ template }: RecordPlan, record: Buffer, offset: number): void {
     this.#dataRecords++;
     this.#packetCount += counter(record, offset + PACKETS.offset);
     this.#octetCount += counter(record, offset + OCTETS.offset);
+    if (!template.hasReverse) return;
+    const reverse = offset + BIFLOW_ENTRY.reverse;
+    this.#packetCount += counter(record, reverse + PACKETS.offset);
+    this.#octetCount += counter(record, reverse + OCTETS.offset);
   }
 
   #padded(end: number): number {

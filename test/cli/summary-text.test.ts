@@ -43,6 +43,8 @@ const SUMMARY: ExportSummary = {
     lastLossMs: undefined,
     newSessions: 0,
     notExportable: 0,
+    biflows: 0,
+    crowdedOutRecords: 0,
     truncatedFields: 0,
     clampedTimes: 0,
     lastError: undefined,
