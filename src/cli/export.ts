@@ -1,35 +1,52 @@
 // procflow export: meters, and sends the flows to a collector.
-import { Command } from 'commander';
-import { readExportConfig, readMeterConfig, TEMPLATE_PROFILES } from '../daemon/meter-config.js';
+import { Command, Option } from 'commander';
+import {
+  COLLECTOR_SETTINGS,
+  type CollectorSettingName,
+  type CollectorSettingTexts,
+} from '../daemon/collector-settings.js';
+import { addressText } from '../daemon/collector-address.js';
+import { readExportConfig, type CollectorConfig } from '../daemon/export-config.js';
+import { readMeterConfig } from '../daemon/meter-config.js';
 import { runExporter } from '../daemon/run-meter.js';
 import {
   CAPTURE_HELP,
   addMeterOptions,
   addTimingOptions,
   collect,
-  withDefault,
   type MeterOptionValues,
 } from './meter-options.js';
 import { notice, type ProgramIo } from './program-io.js';
 import { exportSummaryLines, meteredText } from './summary-text.js';
 
 interface ExportOptionValues extends MeterOptionValues {
-  readonly collector: string;
-  readonly exportVersion: string;
-  readonly observationDomain: string;
-  readonly templateRefresh: string;
-  readonly profile: string;
+  readonly collector: readonly string[];
+  readonly balance?: boolean;
   readonly source?: string;
 }
 
+const SETTING_NAMES = Object.keys(COLLECTOR_SETTINGS) as CollectorSettingName[];
+
 const DESCRIPTION = `\
 Meters the packets of network interfaces and exports their flows, each with the process
-that it belongs to, as NetFlow v9 or IPFIX over UDP. Runs in the foreground until SIGINT,
-SIGTERM or SIGHUP; then it exports the flows that it still has and prints a summary.`;
+that it belongs to, as NetFlow or IPFIX to one or several collectors. Runs in the foreground
+until SIGINT, SIGTERM or SIGHUP; then it exports the flows that it still has and prints a
+summary.`;
 
 const MORE = `
-Times are in seconds, decimals allowed; octets are those of the IP packets, headers
-included. Needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.
+Times are in seconds, decimals allowed, or as 10m or 1h30m; octets are those of the IP packets,
+headers included. Needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.
+
+A destination is host:port, or one of
+  udp://host:port     ?source=ADDRESS  ?device=INTERFACE  ?hops=N (multicast)  ?resolve=TIME
+  tcp://host:port     ?source=ADDRESS  ?reconnect=TIME  ?stall=TIME        (IPFIX only)
+  tls://host:port     the same, ?ca=FILE ?cert=FILE ?key=FILE ?servername=NAME ?verify=no
+  unix:///path        a Unix datagram socket
+  file:///path        ?rotate=TIME  ?size=OCTETS: IPFIX files (RFC 5655)
+An IPv6 address stands in brackets. What else can be set for a collector is set for all by the
+options above and for one by a parameter: ?version=10&profile=full&domain=7&time=us, and
+?template-refresh, template-refresh-messages, options, options-period, message-octets, rate,
+backlog. The first parameter follows a ?, others an &: quote the whole for the shell.
 ${CAPTURE_HELP}
 
 Examples:
@@ -38,6 +55,12 @@ Examples:
 
   # IPFIX of all interfaces, present and future, to a collector with an IPv6 address
   procflow export -i any -n [2001:db8::1]:4739 -v 10
+
+  # to two collectors, each in its format
+  procflow export -i any -n 127.0.0.1:9995 -n 'tcp://192.0.2.1:4739?version=10&profile=full'
+
+  # to files, a new one every five minutes
+  procflow export -i any -n 'file:///var/lib/flows/flows.ipfix?version=10&rotate=5m'
 
   # a container's network namespace, told apart by its observation domain
   procflow export -i eth0 --netns web -n 192.0.2.1:4739 -v 10 --observation-domain 7
@@ -64,43 +87,59 @@ export function exportCommand(io: ProgramIo): Command {
       collect,
     )
     .requiredOption(
-      '-n, --collector <host:port>',
-      'where to send the flows; an IPv6 address in brackets',
+      '-n, --collector <destination>',
+      'where to send the flows, see below; several times for several collectors',
+      collect,
     )
-    .addOption(withDefault('-v, --export-version <9|10>', '9 is NetFlow v9, 10 is IPFIX', '9'));
-  addTimingOptions(command, { activeTimeout: '60', idleTimeout: '15' })
-    .option('--source <address[:port]>', 'send from this address of the host (default: by route)')
-    .addOption(
-      withDefault('--observation-domain <number>', "the exporter's id (v9: source id)", '0'),
-    )
-    .addOption(
-      withDefault('--template-refresh <seconds>', 'templates are sent again this often', '60'),
-    )
-    .addOption(
-      withDefault(
-        `--profile <${TEMPLATE_PROFILES.join('|')}>`,
-        'fields of a flow: full adds parent, command line and container of its process; standard ' +
-          'has no enterprise elements, for collectors that refuse them',
-        'process',
-      ),
-    );
+    .option('--balance', 'send each flow to one of the collectors, and not to all');
+  addTimingOptions(command, { activeTimeout: '60', idleTimeout: '15' }).option(
+    '--source <address[:port]>',
+    'send from this address of the host (default: by route)',
+  );
+  for (const name of SETTING_NAMES) command.addOption(settingOption(name));
   addMeterOptions(command).addHelpText('after', MORE);
-  return command.action((options: ExportOptionValues) => runExport(io, options));
+  return command.action((options: ExportOptionValues) => runExport(io, options, command));
 }
 
-async function runExport(io: ProgramIo, options: ExportOptionValues): Promise<void> {
+function settingOption(name: CollectorSettingName): Option {
+  const setting = COLLECTOR_SETTINGS[name];
+  const option = new Option(setting.flags, setting.help);
+  // Shown and not set: what a collector's own parameter says must not be taken for the default.
+  return 'initial' in setting ? option.default(undefined, setting.initial) : option;
+}
+
+/** The settings for all collectors that were given. */
+function settingTexts(command: Command): CollectorSettingTexts {
+  const values: Readonly<Record<string, unknown>> = command.opts();
+  const texts = SETTING_NAMES.map((name) => [name, values[settingOption(name).attributeName()]]);
+  return Object.fromEntries(
+    texts.filter(([, text]) => text !== undefined),
+  ) as CollectorSettingTexts;
+}
+
+async function runExport(
+  io: ProgramIo,
+  options: ExportOptionValues,
+  command: Command,
+): Promise<void> {
   const meter = readMeterConfig({ ...options, interface: options.interface ?? [] });
-  const config = readExportConfig(options);
+  const { collector, balance, source } = options;
+  const config = readExportConfig({ ...settingTexts(command), collector, balance, source });
   const summary = await runExporter(meter, config, {
     signal: io.stopSignal(),
     onNotice: (line) => {
       notice(io, line);
     },
     onMetering: (metered) => {
-      const format = config.version === 9 ? 'NetFlow v9' : 'IPFIX';
-      const where = `${format} to ${options.collector}`;
+      const where = config.collectors.map(collectorText).join(', ');
       notice(io, `metering ${meteredText(metered)}; ${where}; Ctrl-C ends`);
     },
   });
   for (const line of exportSummaryLines(summary)) notice(io, line);
+}
+
+/** "NetFlow v9 to 192.0.2.1:9995" */
+function collectorText({ version, address }: CollectorConfig): string {
+  const format = version === 10 ? 'IPFIX' : `NetFlow v${version}`;
+  return `${format} to ${addressText(address).replace(/^udp:\/\//, '')}`;
 }

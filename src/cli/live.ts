@@ -83,7 +83,7 @@ async function runLive(io: ProgramIo, options: LiveOptionValues): Promise<void> 
   });
   const paint = paintFor(io.out, io.env);
   const table = new LiveTable(paint);
-  const openSink = async ({ clock, ...context }: FlowContext): Promise<LiveSink> => {
+  const openSinks = async ({ clock, ...context }: FlowContext): Promise<LiveSink[]> => {
     const format: FormatLine =
       options.json === true
         ? (record, bootEpochMs) => flowJson(record, bootEpochMs, context.directory)
@@ -94,9 +94,9 @@ async function runLive(io: ProgramIo, options: LiveOptionValues): Promise<void> 
             const below = wideLines(record, context.directory, columns);
             return [line, ...below.map((text) => paint('dim', text))].join('\n');
           };
-    return new LiveSink(output, clock, format);
+    return [new LiveSink(output, clock, format)];
   };
-  const summary = await runMeter(meter, openSink, {
+  const summary = await runMeter(meter, openSinks, {
     signal: AbortSignal.any([io.stopSignal(), readerLeft.signal]),
     onNotice: (line) => {
       notice(io, line);

@@ -2,7 +2,12 @@
 // read them.
 import type { MeterSummary } from '../daemon/meter-session.js';
 import type { MeterCounter } from '../flow/flow-source.js';
-import type { ExportStatistics, ExportSummary, Metered, RunSummary } from '../daemon/run-meter.js';
+import type {
+  CollectorStatistics,
+  ExportSummary,
+  Metered,
+  RunSummary,
+} from '../daemon/run-meter.js';
 import type { ProcessStatistics } from '../flow/process-directory.js';
 import { attributionLines } from './attribution-text.js';
 import { samplingLines } from './sampling-text.js';
@@ -34,12 +39,24 @@ export function exportSummaryLines(summary: ExportSummary): string[] {
   return [
     ...meterLines(summary),
     ...attributionLines(summary.attribution),
-    `sent ${exported.records} records in ${exported.messages} messages of together ` +
-      `${exported.octets} bytes, and ${exported.templates} templates`,
+    ...exported.flatMap((collector) => sentLines(collector, exported.length > 1)),
     ...cacheLines(summary),
     ...processLines(summary.processes),
-    ...lossLines([...meterLosses(summary), ...exportLosses(exported)]),
+    ...lossLines([
+      ...meterLosses(summary),
+      ...exported.flatMap((collector) => exportLosses(collector, exported.length > 1)),
+    ]),
     ...counterLines(summary),
+  ];
+}
+
+function sentLines(collector: CollectorStatistics, isOneOfSeveral: boolean): string[] {
+  const { destination, records, messages, octets, templates, optionsRecords } = collector;
+  const to = isOneOfSeveral ? ` to ${destination}` : '';
+  const options = optionsRecords === 0 ? '' : ` and ${optionsRecords} options records`;
+  return [
+    `sent${to} ${records} records in ${messages} messages of together ${octets} bytes, ` +
+      `and ${templates} templates${options}`,
   ];
 }
 
@@ -106,17 +123,20 @@ function meterLosses({ counters, errors, flowsLeftBehind }: MeterSummary): Loss[
   ];
 }
 
-function exportLosses(statistics: ExportStatistics): Loss[] {
-  const { lastError } = statistics;
+function exportLosses(statistics: CollectorStatistics, isOneOfSeveral: boolean): Loss[] {
+  const { destination, lastError, lostPackets, lostOctets } = statistics;
   const why = lastError === undefined ? '' : `: ${lastError}`;
-  return [
-    [statistics.lostRecords, `records in messages that could not be sent${why}`],
+  const sums = `${lostPackets} packets, ${lostOctets} octets`;
+  const losses: Loss[] = [
+    [statistics.lostRecords, `records (${sums}) in messages that could not be sent${why}`],
     [statistics.refusals, 'times the collector was not listening: a message lost each time'],
     [statistics.notExportable, 'flow records that the format cannot express'],
     [statistics.crowdedOutRecords, 'flow records not joined to their reverse: too many waited'],
     [statistics.truncatedFields, 'names and command lines cut to the length of their field'],
-    [statistics.clampedTimes, 'times too early for NetFlow v9'],
+    [statistics.clampedTimes, 'times too early for sysUptime'],
   ];
+  if (!isOneOfSeveral) return losses;
+  return losses.map(([count, what]) => [count, `${what} (${destination})`]);
 }
 
 function lossLines(losses: readonly Loss[]): string[] {

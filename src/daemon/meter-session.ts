@@ -211,14 +211,12 @@ class MeterSession {
 
   /** A sink that fails keeps no other from its records. */
   async #toEachSink(act: (sink: FlowSink) => Promise<void>, records: number): Promise<void> {
-    for (const sink of this.#options.sinks) {
-      try {
-        await act(sink);
-      } catch (error) {
-        this.#errors.sinks++;
-        this.#errors.recordsNotWritten += records;
-        this.#notice('write flow records', error);
-      }
+    const results = await Promise.allSettled(this.#options.sinks.map((sink) => act(sink)));
+    for (const result of results) {
+      if (result.status === 'fulfilled') continue;
+      this.#errors.sinks++;
+      this.#errors.recordsNotWritten += records;
+      this.#notice('write flow records', result.reason);
     }
   }
 

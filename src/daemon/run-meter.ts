@@ -1,18 +1,21 @@
 // Constructs the parts of a metering session - the only place that does - and runs them.
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { openKernelClock } from '../bpf-loader/kernel-clock.js';
 import { openKernelFlowSource, type KernelFlowSource } from '../bpf-loader/kernel-flow-source.js';
 import type { Metered } from '../bpf-loader/packet-capture.js';
 import { findCgroup2Mount } from '../bpf-loader/socket-hooks.js';
-import { createExportingProcess, type ExportingProcess } from '../exporter/exporting-process.js';
-import { createUdpTransport } from '../exporter/transports/udp-transport.js';
-import type { ExportStatistics } from '../exporter/export-counters.js';
 import type { KernelClock } from '../flow/clock.js';
 import type { FlowSink } from '../flow/flow-sink.js';
+import type { MeteringStatus } from '../flow/metering-status.js';
 import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory, ProcessStatistics } from '../flow/process-directory.js';
+import { NO_SAMPLING } from '../flow/sampling.js';
 import { KnownProcesses } from '../process/known-processes.js';
-import type { ExportConfig, MeterConfig } from './meter-config.js';
+import type { ExportConfig } from './export-config.js';
+import type { MeterConfig } from './meter-config.js';
+import { MeteringLossWatch } from './metering-losses.js';
+import { claimObservationDomain } from './observation-domain.js';
+import { openExporters, type CollectorStatistics, type OpenExporters } from './open-exporters.js';
 import { runMeterSession, type MeterSummary } from './meter-session.js';
 
 export type { Metered };
@@ -31,16 +34,18 @@ export interface FlowContext {
   readonly clock: KernelClock;
   readonly directory: ProcessDirectory;
   readonly nonProcessNames: NonProcessNames;
+  readonly status: MeteringStatus;
 }
 
-export type { ExportStatistics };
+export type { CollectorStatistics };
 
 export interface RunSummary extends MeterSummary {
   readonly processes: ProcessStatistics;
 }
 
 export interface ExportSummary extends RunSummary {
-  readonly exported: ExportStatistics;
+  /** Of each collector. */
+  readonly exported: readonly CollectorStatistics[];
 }
 
 const MIN_SWEEP_INTERVAL_MS = 100;
@@ -51,34 +56,33 @@ const DRAIN_INTERVAL_MS = 100;
 const MIN_RETAIN_MS = 10 * 60_000;
 
 /**
- * Meters into one sink until the signal is aborted.
+ * Meters into sinks until the signal is aborted.
  * @throws BpfError, or what the session throws
  */
 export async function runMeter(
   config: MeterConfig,
-  openSink: (context: FlowContext) => Promise<FlowSink>,
+  openSinks: (context: FlowContext) => Promise<readonly FlowSink[]>,
   hooks: MeterHooks,
 ): Promise<RunSummary> {
   const clock = openKernelClock();
   const directory = openDirectory(config, clock);
-  const context: FlowContext = {
-    clock,
-    directory,
-    nonProcessNames: config.nonProcessNames,
-  };
-  // The sink first: a collector that cannot be reached is known before the kernel is touched.
-  const sink = await openSink(context);
+  const { nonProcessNames } = config;
+  const metering: { source?: KernelFlowSource } = {};
+  const status = meteringStatus(config, metering);
+  // The sinks first: a collector that cannot be reached is known before the kernel is touched.
+  const sinks = await openSinks({ clock, directory, nonProcessNames, status });
   let source: KernelFlowSource;
   try {
     source = openKernelFlowSource({ ...config, onNotice: hooks.onNotice });
   } catch (error) {
-    await sink.close();
+    for (const sink of sinks) await sink.close();
     throw error;
   }
+  metering.source = source;
   directory.follow(source.processes);
   const session = runMeterSession({
     source,
-    sinks: [sink],
+    sinks,
     sweepIntervalMs: sweepIntervalMs(config),
     signal: hooks.signal,
     onNotice: hooks.onNotice,
@@ -97,6 +101,19 @@ export async function runMeter(
   }
 }
 
+/** Of the source once there is one: sinks are opened before it, but told of nothing till then. */
+function meteringStatus(
+  _config: MeterConfig,
+  metering: { readonly source?: KernelFlowSource },
+): MeteringStatus {
+  const watch = new MeteringLossWatch(() => metering.source?.counters());
+  return {
+    sampling: NO_SAMPLING,
+    interfaces: () => [],
+    losses: () => watch.losses(),
+  };
+}
+
 function openDirectory(config: MeterConfig, clock: KernelClock): KnownProcesses {
   const lifetimeMs = config.activeTimeoutMs + config.idleTimeoutMs;
   return new KnownProcesses({
@@ -107,7 +124,7 @@ function openDirectory(config: MeterConfig, clock: KernelClock): KnownProcesses 
 }
 
 /**
- * Meters and exports to a collector until the signal is aborted.
+ * Meters and exports to collectors until the signal is aborted.
  * @throws BpfError, ExportError, or what the session throws
  */
 export async function runExporter(
@@ -115,20 +132,29 @@ export async function runExporter(
   config: ExportConfig,
   hooks: MeterHooks,
 ): Promise<ExportSummary> {
-  let exporter: ExportingProcess | undefined;
-  const openSink = async (context: FlowContext): Promise<FlowSink> => {
-    const { collector, source, profile, ...options } = config;
-    const transport = createUdpTransport({ ...collector, source });
-    exporter = createExportingProcess(
-      { ...options, templates: { profile }, ...context },
-      transport,
-    );
-    await exporter.open();
-    return exporter;
-  };
-  const summary = await runMeter(meter, openSink, hooks);
-  if (exporter === undefined) throw new Error('the session ended without an exporter');
-  return { ...summary, exported: exporter.statistics() };
+  let exporters: OpenExporters | undefined;
+  const domain = await claimObservationDomain(observedPlace(meter));
+  try {
+    const openSinks = async (context: FlowContext): Promise<readonly FlowSink[]> => {
+      const { onNotice } = hooks;
+      const observationDomainId = domain.id;
+      exporters = await openExporters(config, { ...context, observationDomainId, onNotice });
+      return exporters.sinks;
+    };
+    const summary = await runMeter(meter, openSinks, hooks);
+    if (exporters === undefined) throw new Error('the session ended without an exporter');
+    return { ...summary, exported: exporters.statistics() };
+  } finally {
+    domain.close();
+  }
+}
+
+/** What tells the Observation Domains of a host apart. */
+function observedPlace(meter: MeterConfig): unknown {
+  const { ino } = statSync('/proc/self/ns/net');
+  const { capture, cgroup } = meter;
+  if (meter.capture === 'sockets') return { ino, capture, cgroup };
+  return { ino, capture, interfaces: meter.interfaces, netns: meter.netns };
 }
 
 /** Four times in the shorter timeout, but within bounds: each sweep walks the whole cache. */

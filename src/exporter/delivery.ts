@@ -36,8 +36,9 @@ export class Delivery {
     this.#options = options;
   }
 
+  /** Begins with the first sweep; what the metering process tells of itself is known by then. */
   start(): void {
-    this.#running = this.#run();
+    this.#running ??= this.#run();
   }
 
   /**

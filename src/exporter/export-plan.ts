@@ -12,6 +12,9 @@ import { messageOctets, packTemplateMessages } from './template-message.js';
 
 export interface ExportPlan {
   readonly format: MessageFormat;
+  /** The same, where it has templates. */
+  readonly templateFormat: TemplateFormat | undefined;
+  readonly templates: readonly Template[];
   readonly plans: readonly RecordPlan[];
   readonly templateMessages: readonly ControlMessage[];
   /** Counters of 32 bits. */
@@ -27,6 +30,8 @@ export function planExport(
   const withTemplates = templateFormat(version);
   return {
     format,
+    templateFormat: withTemplates,
+    templates,
     plans: compileRecordPlans(templates, maxMessageOctets - overheadOctets(format)),
     templateMessages:
       withTemplates === undefined

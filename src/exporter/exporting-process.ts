@@ -9,6 +9,7 @@ import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory } from '../flow/process-directory.js';
 import { NO_SAMPLING } from '../flow/sampling.js';
 import { BIFLOW_ENTRY } from '../templates/biflow-entry.js';
+import { OPTIONS_KINDS, type OptionsKind } from '../templates/options-templates.js';
 import { flowTemplates } from '../templates/flow-template.js';
 import type { ExportVersion, TemplateOptions } from '../templates/flow-template.js';
 import { BiflowPairing } from './biflow-pairing.js';
@@ -20,9 +21,10 @@ import { ExportError } from './export-error.js';
 import { leastMessageOctets, planExport, type ExportPlan } from './export-plan.js';
 import { MessagePacker, type PackedMessage } from './message-packer.js';
 import type { MessageTransport } from './message-transport.js';
+import { createOptions } from './options-records.js';
 import { DEFAULT_BURST_MESSAGES, DEFAULT_MESSAGES_PER_SECOND, createPacer } from './pacer.js';
 import { fitsWords, splitCounters } from './saturated-counters.js';
-import { TransportSession } from './transport-session.js';
+import { TransportSession, type ControlMessages } from './transport-session.js';
 import { UptimeClock } from './uptime-clock.js';
 
 export interface ExportingProcessOptions {
@@ -35,7 +37,9 @@ export interface ExportingProcessOptions {
   readonly templateRefreshMs: number;
   /** The same in messages; not by messages when left out. */
   readonly templateRefreshMessages?: number;
-  /** Options records are sent this often. */
+  /** What is told of the metering process; all of it when left out, nothing without `status`. */
+  readonly optionsKinds?: ReadonlySet<OptionsKind>;
+  /** How often. */
   readonly optionsPeriodMs?: number;
   readonly maxMessageOctets: number;
   /** Over UDP only: the others say themselves when they are full. */
@@ -121,7 +125,7 @@ class Exporter implements ExportingProcess {
       templateRefreshMessages: transport.isReliable ? Infinity : templateRefreshMessages,
       optionsPeriodMs: options.optionsPeriodMs ?? DEFAULT_OPTIONS_PERIOD_MS,
       sampling: options.status?.sampling ?? NO_SAMPLING,
-      control: { templates: () => this.#plan.templateMessages, options: () => [] },
+      control: this.#control(options),
       clock,
       uptime: this.#uptime,
     });
@@ -140,10 +144,30 @@ class Exporter implements ExportingProcess {
     });
   }
 
+  /** Options only where there is a metering process to tell of. */
+  #control({ status, ...rest }: ExportingProcessOptions): ControlMessages {
+    const { templateFormat, templates, templateMessages } = this.#plan;
+    const templatesOnly = { templates: () => templateMessages, options: () => [] };
+    if (status === undefined || templateFormat === undefined) return templatesOnly;
+    const options = createOptions({
+      format: templateFormat,
+      flowTemplates: templates,
+      kinds: rest.optionsKinds ?? OPTIONS_KINDS,
+      sampling: status.sampling,
+      maxMessageOctets: rest.maxMessageOctets,
+      observationDomainId: rest.observationDomainId,
+      exportingProcessId: process.pid,
+    });
+    const source = { status, exporting: () => this.statistics() };
+    return {
+      templates: () => [...templateMessages, ...options.templateMessages],
+      options: () => options.dataMessages(source),
+    };
+  }
+
   async open(): Promise<void> {
     await this.#transport.open();
     this.#isOpen = true;
-    this.#delivery.start();
   }
 
   async write(batch: FlowRecordBatch): Promise<void> {
@@ -227,6 +251,7 @@ class Exporter implements ExportingProcess {
     }
     if (this.#isInSweep) return;
     this.#isInSweep = true;
+    this.#delivery.start();
     if (this.#uptime.compare()) this.#session.expireTemplates();
     setBootEpoch(this.#context, this.#uptime.bootEpochNs, this.#uptime.times());
   }

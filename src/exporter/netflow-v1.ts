@@ -1,4 +1,4 @@
-// NetFlow v1 messages: a header, then up to 24 records of 52 octets. It has no sequence numbers, and
+// NetFlow v1 messages: a header, then up to 24 records of 48 octets. It has no sequence numbers, and
 // nothing in it tells two exporters on one host apart.
 import { struct, u16be, u32be } from 'buffer-layout';
 import type { MessageFormat, MessageHeader } from './message-format.js';

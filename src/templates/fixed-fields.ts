@@ -51,14 +51,14 @@ const COMMON_FIELDS: readonly FixedField[] = [
   copy('destinationTransportPort', 'destination_port', 2),
 ];
 
-/** 52 octets a record. */
+/** 48 octets a record. */
 export const NETFLOW1_FIELDS: readonly FixedField[] = [
   ...COMMON_FIELDS,
   zero('paddingOctets', 2),
   copy('protocolIdentifier', 'protocol', 1),
   copy('ipClassOfService', 'tos', 1),
   copy('tcpControlBits', 'tcp_flags', 1),
-  zero('paddingOctets', 11),
+  zero('paddingOctets', 7),
 ];
 
 /** 48 octets a record. */

@@ -5,8 +5,15 @@ import type { ElementName } from './flow-fields.js';
 import { INFORMATION_ELEMENTS } from './information-elements.gen.js';
 
 /** What a user can have or leave. */
-export type OptionsKind =
-  'interfaces' | 'sampling' | 'statistics' | 'reliability' | 'flow-keys' | 'types';
+export const OPTIONS_KINDS = new Set([
+  'interfaces',
+  'sampling',
+  'statistics',
+  'reliability',
+  'flow-keys',
+  'types',
+] as const);
+export type OptionsKind = typeof OPTIONS_KINDS extends ReadonlySet<infer Kind> ? Kind : never;
 
 /** Names of the values of a record, as its row in the table has them. */
 export type OptionsValueName =

@@ -44,7 +44,7 @@ const wrong: readonly { args: readonly string[]; err: RegExp }[] = [
   { args: ['live', '--kernel-name', 'sixteen-octets--'], err: /--kernel-name .* 15 octets/ },
   { args: [...EXPORT, '--unknown-name', 'a\x1bb'], err: /--unknown-name: .*control character/ },
   { args: [...EXPORT, '--profile', 'all'], err: /--profile all: .*process, full or standard/ },
-  { args: ['export'], err: /'-n, --collector <host:port>' not specified/ },
+  { args: ['export'], err: /'-n, --collector <destination>' not specified/ },
   { args: ['export', '-n', '127.0.0.1:9'], err: /-i: no interface given/ },
   { args: [...EXPORT, '--capture', 'sockets'], err: /-i lo: cannot be chosen with --capture/ },
   { args: [...EXPORT, '-v', '5'], err: /-v 5: no such export version/ },

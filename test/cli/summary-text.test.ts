@@ -10,6 +10,29 @@ const ZERO = Object.fromEntries(
 
 const NO_FLOWS = { methods: {}, unknownPackets: {} };
 
+const EXPORTED = {
+  destination: 'udp://192.0.2.1:9995',
+  messages: 2,
+  octets: 900,
+  records: 4,
+  templates: 2,
+  sendErrors: 0,
+  lostRecords: 0,
+  refusals: 0,
+  optionsRecords: 0,
+  lostPackets: 0,
+  lostOctets: 0,
+  firstLossMs: undefined,
+  lastLossMs: undefined,
+  newSessions: 0,
+  notExportable: 0,
+  biflows: 0,
+  crowdedOutRecords: 0,
+  truncatedFields: 0,
+  clampedTimes: 0,
+  lastError: undefined,
+};
+
 const SUMMARY: ExportSummary = {
   durationMs: 12_345,
   records: 4,
@@ -28,27 +51,7 @@ const SUMMARY: ExportSummary = {
   errors: { sweeps: 0, rescans: 0, sinks: 0, recordsNotWritten: 0 },
   flowsLeftBehind: 0,
   processes: { known: 99, evicted: 0, healed: 0, notFound: 0, postponed: 0, failedReads: 0 },
-  exported: {
-    messages: 2,
-    octets: 900,
-    records: 4,
-    templates: 2,
-    sendErrors: 0,
-    lostRecords: 0,
-    refusals: 0,
-    optionsRecords: 0,
-    lostPackets: 0,
-    lostOctets: 0,
-    firstLossMs: undefined,
-    lastLossMs: undefined,
-    newSessions: 0,
-    notExportable: 0,
-    biflows: 0,
-    crowdedOutRecords: 0,
-    truncatedFields: 0,
-    clampedTimes: 0,
-    lastError: undefined,
-  },
+  exported: [EXPORTED],
 };
 
 t.test('a summary says what was metered, what was sent, and that nothing was lost', async (t) => {
@@ -72,15 +75,17 @@ t.test('every kind of loss has a line', async (t) => {
     counters: { ...ZERO, LOST_PACKETS: 1, CACHE_FULL_PACKETS: 2, OWNERS_NOT_STORED: 3 },
     errors: { sweeps: 4, rescans: 5, sinks: 6, recordsNotWritten: 7 },
     flowsLeftBehind: 13,
-    exported: {
-      ...SUMMARY.exported,
-      lostRecords: 8,
-      lastError: 'send to 192.0.2.1:9995: EPERM',
-      refusals: 9,
-      notExportable: 10,
-      truncatedFields: 11,
-      clampedTimes: 12,
-    },
+    exported: [
+      {
+        ...EXPORTED,
+        lostRecords: 8,
+        lastError: 'send to 192.0.2.1:9995: EPERM',
+        refusals: 9,
+        notExportable: 10,
+        truncatedFields: 11,
+        clampedTimes: 12,
+      },
+    ],
   });
   const losses = lines.filter((line) => line.startsWith('LOSS: '));
   t.same(
@@ -90,6 +95,20 @@ t.test('every kind of loss has a line', async (t) => {
   t.match(losses[7], 'EPERM');
   t.match(lines.join('\n'), /^the cache was full: 2 packets/m, 'no loss, but worth a line');
   t.notOk(lines.includes('nothing was lost'));
+});
+
+t.test('of several collectors each has lines of its own', async (t) => {
+  const other = { ...EXPORTED, destination: 'tcp://192.0.2.2:4739', optionsRecords: 7 };
+  const exported = [{ ...EXPORTED, lostRecords: 3, lostPackets: 4, lostOctets: 5 }, other];
+  const lines = exportSummaryLines({ ...SUMMARY, exported });
+  t.same(
+    lines.filter((line) => /^sent|^LOSS/.test(line)),
+    [
+      'sent to udp://192.0.2.1:9995 4 records in 2 messages of together 900 bytes, and 2 templates',
+      'sent to tcp://192.0.2.2:4739 4 records in 2 messages of together 900 bytes, and 2 templates and 7 options records',
+      'LOSS: 3 records (4 packets, 5 octets) in messages that could not be sent (udp://192.0.2.1:9995)',
+    ],
+  );
 });
 
 t.test('live shows the counters that tell of trouble, and only those', async (t) => {

@@ -64,18 +64,20 @@ function createStage(t: Teardown): Stage {
     new Promise((resolve, reject) => {
       session = runMeter(
         config,
-        async ({ directory }) => ({
-          write: async ({ bytes, count }) => {
-            for (let i = 0; i < count; i++) {
-              const record = new FlowRecord().at(bytes, i * FLOW_RECORD.size);
-              const { sourcePort } = record;
-              const identity = directory.identity(record, 'source');
-              flows.push({ sourcePort, pid: record.pid('source'), identity });
-            }
+        async ({ directory }) => [
+          {
+            write: async ({ bytes, count }) => {
+              for (let i = 0; i < count; i++) {
+                const record = new FlowRecord().at(bytes, i * FLOW_RECORD.size);
+                const { sourcePort } = record;
+                const identity = directory.identity(record, 'source');
+                flows.push({ sourcePort, pid: record.pid('source'), identity });
+              }
+            },
+            flush: async () => undefined,
+            close: async () => undefined,
           },
-          flush: async () => undefined,
-          close: async () => undefined,
-        }),
+        ],
         { signal: end.signal, onMetering: () => resolve(), onNotice: () => undefined },
       );
       session.catch(reject);

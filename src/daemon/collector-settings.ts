@@ -1,0 +1,207 @@
+// What can be set for each collector: one table from which the options of the command line, the
+// parameters of a collector's address and their checks are made.
+import { DEFAULT_MESSAGES_PER_SECOND } from '../exporter/pacer.js';
+import {
+  DEFAULT_BACKLOG_OCTETS,
+  DEFAULT_OPTIONS_PERIOD_MS,
+} from '../exporter/exporting-process.js';
+import type { TemplateProfile, TimePrecision } from '../templates/flow-fields.js';
+import { OPTIONS_KINDS, type OptionsKind } from '../templates/options-templates.js';
+import type { ExportVersion } from '../templates/flow-template.js';
+import { ConfigError, alternatives } from './config-error.js';
+import { readDurationMs, readInteger, readOctets } from './quantities.js';
+
+interface CollectorSetting<Value> {
+  /** In a collector's address: ?version=10 */
+  readonly parameter: string;
+  /** On the command line, for all collectors that do not say otherwise. */
+  readonly flags: string;
+  readonly help: string;
+  /** Undefined where nothing is the default. */
+  readonly initial?: string;
+  /** @throws ConfigError */
+  readonly read: (setting: string, text: string) => Value;
+}
+
+const MAX_PERIOD_S = 7 * 24 * 3600;
+const MAX_WORD = 2 ** 32 - 1;
+
+export const TEMPLATE_PROFILES = [
+  'process',
+  'full',
+  'standard',
+] as const satisfies readonly TemplateProfile[];
+const TIME_PRECISIONS: Readonly<Record<string, TimePrecision>> = {
+  ms: 'milliseconds',
+  us: 'microseconds',
+  ns: 'nanoseconds',
+};
+const VERSIONS: Readonly<Record<string, ExportVersion>> = { 1: 1, 5: 5, 9: 9, 10: 10 };
+
+export const COLLECTOR_SETTINGS = {
+  version: {
+    parameter: 'version',
+    flags: '-v, --export-version <1|5|9|10>',
+    help: 'NetFlow v1, v5 or v9, or 10 for IPFIX; v1 and v5 have IPv4 only and no processes',
+    initial: '9',
+    read: readVersion,
+  },
+  profile: {
+    parameter: 'profile',
+    flags: `--profile <${TEMPLATE_PROFILES.join('|')}>`,
+    help:
+      'fields of a flow: full adds parent, command line and container of its process; standard ' +
+      'has no enterprise elements, for collectors that refuse them',
+    initial: 'process',
+    read: readProfile,
+  },
+  timePrecision: {
+    parameter: 'time',
+    flags: '--time-precision <ms|us|ns>',
+    help: 'how finely IPFIX tells the times of flows; nfdump reads ms only',
+    initial: 'ms',
+    read: readTimePrecision,
+  },
+  observationDomain: {
+    parameter: 'domain',
+    flags: '--observation-domain <number>',
+    help: "the exporter's id (v9: source id; v5: engine); default: by what is metered",
+    read: (setting: string, text: string) => readInteger(setting, text, 0, MAX_WORD),
+  },
+  templateRefresh: {
+    parameter: 'template-refresh',
+    flags: '--template-refresh <time>',
+    help: 'templates are sent again this often, over UDP',
+    initial: '60',
+    read: (setting: string, text: string) => readDurationMs(setting, text, 1, MAX_PERIOD_S),
+  },
+  templateRefreshMessages: {
+    parameter: 'template-refresh-messages',
+    flags: '--template-refresh-messages <number>',
+    help: 'and after so many messages (default: by time alone)',
+    read: (setting: string, text: string) => readInteger(setting, text, 1, MAX_WORD),
+  },
+  options: {
+    parameter: 'options',
+    flags: '--options <kinds>',
+    help: `what collectors are told besides flows: all, none, or some of ${[...OPTIONS_KINDS].join(', ')}`,
+    initial: 'all',
+    read: readOptionsKinds,
+  },
+  optionsPeriod: {
+    parameter: 'options-period',
+    flags: '--options-period <time>',
+    help: 'options records are sent again this often',
+    initial: String(DEFAULT_OPTIONS_PERIOD_MS / 1000),
+    read: (setting: string, text: string) => readDurationMs(setting, text, 1, MAX_PERIOD_S),
+  },
+  messageOctets: {
+    parameter: 'message-octets',
+    flags: '--message-octets <number>',
+    help: 'messages have at most so many (default: 1372 in datagrams, 16384 otherwise)',
+    read: (setting: string, text: string) => readInteger(setting, text, 64, 65535),
+  },
+  rate: {
+    parameter: 'rate',
+    flags: '--rate <number>',
+    help: 'most messages a second over UDP',
+    initial: String(DEFAULT_MESSAGES_PER_SECOND),
+    read: (setting: string, text: string) => readInteger(setting, text, 1, 1_000_000),
+  },
+  backlog: {
+    parameter: 'backlog',
+    flags: '--backlog <octets>',
+    help: 'messages that wait for a collector; what does not fit is lost and counted',
+    initial: `${DEFAULT_BACKLOG_OCTETS / 2 ** 20}M`,
+    read: (setting: string, text: string) => readOctets(setting, text, 65536, 2 ** 36),
+  },
+} as const satisfies Readonly<Record<string, CollectorSetting<unknown>>>;
+
+export type CollectorSettingName = keyof typeof COLLECTOR_SETTINGS;
+
+/** The settings as text, of the command line. */
+export type CollectorSettingTexts = Readonly<Partial<Record<CollectorSettingName, string>>>;
+
+/** Those without a default may be undefined. */
+export type CollectorValues = {
+  readonly [Name in CollectorSettingName]:
+    | ReturnType<(typeof COLLECTOR_SETTINGS)[Name]['read']>
+    | ((typeof COLLECTOR_SETTINGS)[Name] extends { initial: string } ? never : undefined);
+};
+
+const NAMES = Object.keys(COLLECTOR_SETTINGS) as CollectorSettingName[];
+
+/**
+ * @param collector the -n that they are for, for error messages
+ * @param texts of the command line, for all collectors
+ * @param parameters of the collector's address, which go first
+ * @param others names of parameters that the address itself has, for error messages
+ * @throws ConfigError
+ */
+export function readCollectorValues(
+  collector: string,
+  texts: CollectorSettingTexts,
+  parameters: ReadonlyMap<string, string>,
+  others: readonly string[],
+): CollectorValues {
+  const known = NAMES.map((name) => COLLECTOR_SETTINGS[name].parameter as string);
+  for (const key of parameters.keys()) {
+    if (known.includes(key)) continue;
+    const advice = `it has ${alternatives([...others, ...known])}`;
+    throw new ConfigError(`-n ${collector}`, `no such parameter: ${key}`, advice);
+  }
+  const values = NAMES.map((name) => {
+    const setting: CollectorSetting<unknown> = COLLECTOR_SETTINGS[name];
+    const own = parameters.get(setting.parameter);
+    if (own !== undefined) {
+      return [name, setting.read(`-n ${collector}: ${setting.parameter} ${own}`, own)];
+    }
+    const text = texts[name] ?? setting.initial;
+    if (text === undefined) return [name, undefined];
+    return [name, setting.read(`${optionName(setting.flags)} ${text}`, text)];
+  });
+  return Object.fromEntries(values) as CollectorValues;
+}
+
+/** "-v" of "-v, --export-version <1|5>", "--rate" of "--rate <number>" */
+function optionName(flags: string): string {
+  return /^[\w-]+/.exec(flags)?.[0] ?? flags;
+}
+
+function readVersion(setting: string, text: string): ExportVersion {
+  const version = VERSIONS[text];
+  if (version !== undefined) return version;
+  const advice = 'give 1, 5 or 9 for NetFlow, or 10 for IPFIX';
+  throw new ConfigError(setting, 'no such export version', advice);
+}
+
+function readProfile(setting: string, text: string): TemplateProfile {
+  const profile = TEMPLATE_PROFILES.find((known) => known === text);
+  if (profile !== undefined) return profile;
+  throw new ConfigError(
+    setting,
+    'no such set of fields',
+    `give ${alternatives(TEMPLATE_PROFILES)}`,
+  );
+}
+
+function readOptionsKinds(setting: string, text: string): ReadonlySet<OptionsKind> {
+  if (text === 'all') return OPTIONS_KINDS;
+  const kinds = new Set<OptionsKind>();
+  if (text === 'none') return kinds;
+  for (const word of text.split(',')) {
+    const kind = [...OPTIONS_KINDS].find((known) => known === word.trim());
+    if (kind === undefined) {
+      const advice = `give ${alternatives(['all', 'none', ...OPTIONS_KINDS])}`;
+      throw new ConfigError(setting, `no such kind: ${word}`, advice);
+    }
+    kinds.add(kind);
+  }
+  return kinds;
+}
+
+function readTimePrecision(setting: string, text: string): TimePrecision {
+  const precision = TIME_PRECISIONS[text];
+  if (precision !== undefined) return precision;
+  throw new ConfigError(setting, 'no such precision', 'give ms, us or ns');
+}

@@ -1,0 +1,117 @@
+// The exporting processes of a session, one a collector, and what they send through.
+import { loadExportSockets } from '../bpf-loader/export-sockets.js';
+import { createBalancedSink } from '../exporter/balanced-sink.js';
+import type { ExportStatistics } from '../exporter/export-counters.js';
+import {
+  DEFAULT_MAX_MESSAGE_OCTETS,
+  createExportingProcess,
+  type ExportingProcess,
+} from '../exporter/exporting-process.js';
+import type { MessageTransport } from '../exporter/message-transport.js';
+import { createUdpTransport } from '../exporter/transports/udp-transport.js';
+import type { KernelClock } from '../flow/clock.js';
+import type { FlowSink } from '../flow/flow-sink.js';
+import type { MeteringStatus } from '../flow/metering-status.js';
+import type { NonProcessNames } from '../flow/non-process-names.js';
+import type { ProcessDirectory } from '../flow/process-directory.js';
+import { addressText, type CollectorAddress } from './collector-address.js';
+import { ConfigError } from './config-error.js';
+import type { CollectorConfig, ExportConfig } from './export-config.js';
+
+export interface ExportContext {
+  readonly clock: KernelClock;
+  readonly directory: ProcessDirectory;
+  readonly nonProcessNames: NonProcessNames;
+  readonly status: MeteringStatus;
+  /** For collectors that are not given another one. */
+  readonly observationDomainId: number;
+  /** Told what an operator should know but what stops nothing; one line each. */
+  readonly onNotice: (line: string) => void;
+}
+
+export interface CollectorStatistics extends ExportStatistics {
+  /** "udp://192.0.2.1:9995" */
+  readonly destination: string;
+}
+
+export interface OpenExporters {
+  readonly sinks: readonly FlowSink[];
+  readonly statistics: () => readonly CollectorStatistics[];
+}
+
+/** Messages without a path that they have to fit: fewer headers. */
+const STREAM_MESSAGE_OCTETS = 16_384;
+
+/** @throws ExportError for a collector that can never be reached; those before it are closed */
+export async function openExporters(
+  { collectors, isBalanced }: ExportConfig,
+  context: ExportContext,
+): Promise<OpenExporters> {
+  const exporters: ExportingProcess[] = [];
+  try {
+    for (const collector of collectors) {
+      const exporter = createExporter(collector, context);
+      await exporter.open();
+      exporters.push(exporter);
+    }
+  } catch (error) {
+    for (const exporter of exporters) await exporter.close();
+    throw error;
+  }
+  return {
+    sinks: isBalanced ? [createBalancedSink(exporters)] : exporters,
+    statistics: () =>
+      exporters.map((exporter, i) => {
+        const address = collectors[i]?.address;
+        const destination = address === undefined ? '' : addressText(address);
+        return { destination, ...exporter.statistics() };
+      }),
+  };
+}
+
+function createExporter(collector: CollectorConfig, context: ExportContext): ExportingProcess {
+  const { address } = collector;
+  const transport = createTransport(address, context.onNotice);
+  const usual = isStream(address) ? STREAM_MESSAGE_OCTETS : DEFAULT_MAX_MESSAGE_OCTETS;
+  return createExportingProcess(
+    {
+      version: collector.version,
+      templates: { profile: collector.profile, timePrecision: collector.timePrecision },
+      observationDomainId: collector.observationDomain ?? context.observationDomainId,
+      templateRefreshMs: collector.templateRefresh,
+      ...(collector.templateRefreshMessages !== undefined && {
+        templateRefreshMessages: collector.templateRefreshMessages,
+      }),
+      optionsKinds: collector.options,
+      optionsPeriodMs: collector.optionsPeriod,
+      maxMessageOctets: collector.messageOctets ?? usual,
+      messagesPerSecond: collector.rate,
+      backlogOctets: collector.backlog,
+      clock: context.clock,
+      directory: context.directory,
+      status: context.status,
+      nonProcessNames: context.nonProcessNames,
+    },
+    transport,
+  );
+}
+
+function isStream({ scheme }: CollectorAddress): boolean {
+  return scheme === 'tcp' || scheme === 'tls' || scheme === 'file';
+}
+
+function createTransport(
+  address: CollectorAddress,
+  onNotice: (line: string) => void,
+): MessageTransport {
+  switch (address.scheme) {
+    case 'udp':
+      return createUdpTransport({
+        ...address,
+        openDeviceSocket: (options) => loadExportSockets().openDeviceSocket(options),
+        onNotice,
+      });
+    default:
+      throw new ConfigError(`-n ${addressText(address)}`, 'is not there yet', 'use udp');
+  }
+}
