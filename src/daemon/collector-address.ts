@@ -130,7 +130,7 @@ export function readCollectorAddress(text: string, defaultSource?: string): Pars
   const own: Record<string, unknown> = {};
   const parameters = new Map<string, string>();
   for (const [key, value] of query) {
-    const [name, read] = known[key] ?? [];
+    const [name, read] = (Object.hasOwn(known, key) ? known[key] : undefined) ?? [];
     if (name !== undefined && read !== undefined) own[name] = read(`${setting}: ${key}`, value);
     else parameters.set(key, value);
   }

@@ -31,12 +31,12 @@ export const TEMPLATE_PROFILES = [
   'full',
   'standard',
 ] as const satisfies readonly TemplateProfile[];
-const TIME_PRECISIONS: Readonly<Record<string, TimePrecision>> = {
-  ms: 'milliseconds',
-  us: 'microseconds',
-  ns: 'nanoseconds',
-};
-const VERSIONS: Readonly<Record<string, ExportVersion>> = { 1: 1, 5: 5, 9: 9, 10: 10 };
+const TIME_PRECISIONS: ReadonlyMap<string, TimePrecision> = new Map([
+  ['ms', 'milliseconds'],
+  ['us', 'microseconds'],
+  ['ns', 'nanoseconds'],
+]);
+const VERSIONS: readonly ExportVersion[] = [1, 5, 9, 10];
 
 export const COLLECTOR_SETTINGS = {
   version: {
@@ -169,7 +169,7 @@ function optionName(flags: string): string {
 }
 
 function readVersion(setting: string, text: string): ExportVersion {
-  const version = VERSIONS[text];
+  const version = VERSIONS.find((known) => String(known) === text);
   if (version !== undefined) return version;
   const advice = 'give 1, 5 or 9 for NetFlow, or 10 for IPFIX';
   throw new ConfigError(setting, 'no such export version', advice);
@@ -201,7 +201,7 @@ function readOptionsKinds(setting: string, text: string): ReadonlySet<OptionsKin
 }
 
 function readTimePrecision(setting: string, text: string): TimePrecision {
-  const precision = TIME_PRECISIONS[text];
+  const precision = TIME_PRECISIONS.get(text);
   if (precision !== undefined) return precision;
   throw new ConfigError(setting, 'no such precision', 'give ms, us or ns');
 }
