@@ -8,7 +8,9 @@ import {
   type ExportingProcess,
 } from '../exporter/exporting-process.js';
 import type { MessageTransport } from '../exporter/message-transport.js';
+import { createTcpTransport } from '../exporter/transports/tcp-transport.js';
 import { createUdpTransport } from '../exporter/transports/udp-transport.js';
+import { createUnixTransport } from '../exporter/transports/unix-transport.js';
 import type { KernelClock } from '../flow/clock.js';
 import type { FlowSink } from '../flow/flow-sink.js';
 import type { MeteringStatus } from '../flow/metering-status.js';
@@ -105,12 +107,17 @@ function createTransport(
   onNotice: (line: string) => void,
 ): MessageTransport {
   switch (address.scheme) {
-    case 'udp':
-      return createUdpTransport({
-        ...address,
-        openDeviceSocket: (options) => loadExportSockets().openDeviceSocket(options),
-        onNotice,
-      });
+    case 'udp': {
+      const { openDeviceSocket } = loadExportSockets();
+      return createUdpTransport({ ...address, openDeviceSocket, onNotice });
+    }
+    case 'tcp':
+    case 'tls':
+      return createTcpTransport({ ...address, onNotice });
+    case 'unix': {
+      const { openUnixDatagram } = loadExportSockets();
+      return createUnixTransport({ ...address, openUnixDatagram, onNotice });
+    }
     default:
       throw new ConfigError(`-n ${addressText(address)}`, 'is not there yet', 'use udp');
   }

@@ -9,7 +9,6 @@ import type { FlowSink } from '../flow/flow-sink.js';
 import type { MeteringStatus } from '../flow/metering-status.js';
 import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory, ProcessStatistics } from '../flow/process-directory.js';
-import { NO_SAMPLING } from '../flow/sampling.js';
 import { KnownProcesses } from '../process/known-processes.js';
 import type { ExportConfig } from './export-config.js';
 import type { MeterConfig } from './meter-config.js';
@@ -103,13 +102,13 @@ export async function runMeter(
 
 /** Of the source once there is one: sinks are opened before it, but told of nothing till then. */
 function meteringStatus(
-  _config: MeterConfig,
+  { sampling }: MeterConfig,
   metering: { readonly source?: KernelFlowSource },
 ): MeteringStatus {
   const watch = new MeteringLossWatch(() => metering.source?.counters());
   return {
-    sampling: NO_SAMPLING,
-    interfaces: () => [],
+    sampling,
+    interfaces: () => metering.source?.interfaces() ?? [],
     losses: () => watch.losses(),
   };
 }
