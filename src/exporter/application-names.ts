@@ -1,13 +1,16 @@
 // Process names as applications, for nfdump, which reads no name from IPFIX but that of an application:
 // a record has the id, and an options record before it says which name the id stands for.
 import { createHash } from 'node:crypto';
+import type { ExportVersion, TemplateOptions } from '../templates/flow-template.js';
 import { APPLICATION_ID_OCTETS, optionsTemplate } from '../templates/options-templates.js';
 import type { OptionsTemplate } from '../templates/options-templates.js';
+import { IPFIX } from './ipfix.js';
 import type { TemplateFormat } from './message-format.js';
 import { optionsRecord } from './options-record.js';
 import { optionsTemplateSet } from './options-records.js';
 import type { ControlMessage } from './outgoing-message.js';
 import { packControlMessages } from './pack-control-messages.js';
+import type { ControlMessages } from './transport-session.js';
 
 export interface ApplicationNamesOptions {
   /** IPFIX: v9 has a field for the name itself. */
@@ -20,7 +23,7 @@ export interface ApplicationNamesOptions {
 }
 
 export const DEFAULT_MAX_APPLICATION_NAMES = 4096;
-export const DEFAULT_APPLICATION_NAME_REPEAT_MS = 60_000;
+const DEFAULT_APPLICATION_NAME_REPEAT_MS = 60_000;
 
 /** RFC 6759: applications that the user defined. No enterprise's numbers are taken for it. */
 const USER_DEFINED = 6;
@@ -112,6 +115,34 @@ export class ApplicationNames {
     });
     return packControlMessages(format, sets, maxMessageOctets);
   }
+}
+
+/** Only where the templates refer to them. v9 has the name itself in its records. */
+export function createApplicationNames(
+  version: ExportVersion,
+  templates: Partial<TemplateOptions> | undefined,
+  maxMessageOctets: number,
+): ApplicationNames | undefined {
+  if (version !== 10 || templates?.hasApplicationId !== true) return undefined;
+  return new ApplicationNames({
+    format: IPFIX,
+    exportingProcessId: process.pid,
+    maxMessageOctets,
+    repeatMs: DEFAULT_APPLICATION_NAME_REPEAT_MS,
+  });
+}
+
+/** The names among what else a collector is told. */
+export function withApplicationNames(
+  control: ControlMessages,
+  names: ApplicationNames | undefined,
+): ControlMessages {
+  if (names === undefined) return control;
+  return {
+    templates: () => [...control.templates(), ...names.templateMessages, ...names.all()],
+    options: control.options,
+    announcements: () => names.takeDue(),
+  };
 }
 
 /**

@@ -5,9 +5,9 @@ import { FLOW_FLAG, FLOW_RECORD, PROCESS_OWNER } from '../flow/flow-contract.gen
 import type { FlowSide } from '../flow/flow-record.js';
 import { NON_PROCESS_NAMES, type NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory } from '../flow/process-directory.js';
-import { VARIABLE_LENGTH } from '../templates/flow-fields.js';
 import type { MessageTimes } from './outgoing-message.js';
 import {
+  APPLICATION_ID,
   COPY,
   EPOCH,
   FRAGMENT_FLAGS,
@@ -21,14 +21,19 @@ import {
   UPTIME,
   USER_ID,
   ZERO,
-  prefixOctets,
   type RecordPlan,
 } from './record-plan.js';
 import { RecordProcesses } from './record-processes.js';
-import { writeString } from './string-octets.js';
+import {
+  createTextContext,
+  writeApplicationId,
+  writeText,
+  type ApplicationIds,
+  type TextContext,
+} from './text-field.js';
 
 /** What encoding needs besides the record, and what it counts. One per exporting process. */
-export interface EncodingContext {
+export interface EncodingContext extends TextContext {
   /** Time of day at CLOCK_BOOTTIME zero. */
   bootEpochMs: number;
   /** The same as whole seconds since 1970 and nanoseconds. */
@@ -37,8 +42,6 @@ export interface EncodingContext {
   /** Time of day at sysUptime zero, whole milliseconds; only v9 has sysUptime. */
   uptimeZeroMs: number;
   readonly processes: RecordProcesses;
-  /** Names that did not fit into their field. */
-  truncatedFields: number;
   /** Times before sysUptime zero, which went out as 0. */
   clampedTimes: number;
 }
@@ -59,6 +62,7 @@ const FALSE = 2;
 export function createEncodingContext(
   directory: ProcessDirectory,
   names: NonProcessNames = NON_PROCESS_NAMES,
+  applicationIds?: ApplicationIds,
 ): EncodingContext {
   return {
     bootEpochMs: 0,
@@ -66,7 +70,7 @@ export function createEncodingContext(
     bootEpochNanoseconds: 0,
     uptimeZeroMs: 0,
     processes: new RecordProcesses(directory, names),
-    truncatedFields: 0,
+    ...createTextContext(applicationIds),
     clampedTimes: 0,
   };
 }
@@ -127,6 +131,9 @@ export function encodeDataRecord(
       case TEXT:
         to = writeText(textAt(plan, argument, context), octets, from - offset, out, to, context);
         continue;
+      case APPLICATION_ID:
+        writeApplicationId(textAt(plan, argument, context), out, to, context);
+        break;
       default:
         writeDerived(operations[i] ?? 0, record, offset, from, out, to, context);
     }
@@ -237,34 +244,4 @@ function textAt(plan: RecordPlan, at: number, context: EncodingContext): Uint8Ar
   const encoding = plan.texts[at];
   if (encoding === undefined) throw new RangeError(`no text ${at} in template ${plan.template.id}`);
   return context.processes.text(encoding);
-}
-
-/** Returns where the field ends: the only one whose length can depend on the record. */
-function writeText(
-  text: Uint8Array,
-  octets: number,
-  limit: number,
-  out: Buffer,
-  at: number,
-  context: EncodingContext,
-): number {
-  const isVariable = octets === VARIABLE_LENGTH;
-  // By the length before it is sanitised, which makes no text longer: a text that turns out shorter
-  // may have a length of three octets all the same.
-  const start = isVariable ? at + prefixOctets(Math.min(text.length, limit)) : at;
-  let written = writeString(text, 0, text.length, out, start, limit);
-  if (written < 0) {
-    written = ~written;
-    context.truncatedFields++;
-  }
-  if (isVariable) {
-    if (start === at + 1) out[at] = written;
-    else {
-      out[at] = 255;
-      out.writeUInt16BE(written, at + 1);
-    }
-    return start + written;
-  }
-  out.fill(0, start + written, start + octets);
-  return start + octets;
 }

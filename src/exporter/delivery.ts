@@ -106,6 +106,8 @@ export class Delivery {
         await this.#followSession();
         if (isIdle) await sleep(POLL_MS);
         for (const message of session.takeDue()) await this.#transmit(message);
+        await this.#announce();
+        // Without a wait between: what is packed meanwhile refers to what was not announced.
         const next = backlog.peek();
         if (next !== undefined) await this.#transmit(next);
       } catch (error) {
@@ -113,6 +115,16 @@ export class Delivery {
         if (error.code === 'not-open') return;
         // session-lost: the next one begins with what has not arrived
       }
+    }
+  }
+
+  /** Until nothing is left to announce. */
+  async #announce(): Promise<void> {
+    const { session } = this.#options;
+    for (;;) {
+      const messages = session.takeAnnouncements();
+      if (messages.length === 0) return;
+      for (const message of messages) await this.#transmit(message);
     }
   }
 

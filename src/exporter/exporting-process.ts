@@ -12,6 +12,11 @@ import { BIFLOW_ENTRY } from '../templates/biflow-entry.js';
 import { OPTIONS_KINDS, type OptionsKind } from '../templates/options-templates.js';
 import { flowTemplates } from '../templates/flow-template.js';
 import type { ExportVersion, TemplateOptions } from '../templates/flow-template.js';
+import {
+  createApplicationNames,
+  withApplicationNames,
+  type ApplicationNames,
+} from './application-names.js';
 import { BiflowPairing } from './biflow-pairing.js';
 import { createEncodingContext, setBootEpoch, type EncodingContext } from './data-record.js';
 import { Delivery } from './delivery.js';
@@ -95,7 +100,9 @@ export function createExportingProcess(
 
 class Exporter implements ExportingProcess {
   readonly #transport: MessageTransport;
+  readonly #clock: KernelClock;
   readonly #plan: ExportPlan;
+  readonly #applicationNames: ApplicationNames | undefined;
   readonly #context: EncodingContext;
   readonly #packer: MessagePacker;
   readonly #pairing: BiflowPairing | undefined;
@@ -109,11 +116,14 @@ class Exporter implements ExportingProcess {
   constructor(options: ExportingProcessOptions, transport: MessageTransport) {
     const { version, directory, nonProcessNames, maxMessageOctets, clock } = options;
     this.#transport = transport;
+    this.#clock = clock;
     const templates = flowTemplates(version, options.templates);
     checkOptions(options, leastMessageOctets(version, templates), transport);
     this.#plan = planExport(version, templates, maxMessageOctets);
     const { format, plans } = this.#plan;
-    this.#context = createEncodingContext(directory, nonProcessNames);
+    const names = createApplicationNames(version, options.templates, maxMessageOctets);
+    this.#applicationNames = names;
+    this.#context = createEncodingContext(directory, nonProcessNames, names);
     this.#packer = new MessagePacker(format, plans, maxMessageOctets, this.#context);
     this.#pairing = options.templates?.isBiflow === true ? createPairing(options) : undefined;
     this.#uptime = new UptimeClock(clock);
@@ -125,7 +135,7 @@ class Exporter implements ExportingProcess {
       templateRefreshMessages: transport.isReliable ? Infinity : templateRefreshMessages,
       optionsPeriodMs: options.optionsPeriodMs ?? DEFAULT_OPTIONS_PERIOD_MS,
       sampling: options.status?.sampling ?? NO_SAMPLING,
-      control: this.#control(options),
+      control: withApplicationNames(this.#control(options), names),
       clock,
       uptime: this.#uptime,
     });
@@ -254,6 +264,7 @@ class Exporter implements ExportingProcess {
     this.#delivery.start();
     if (this.#uptime.compare()) this.#session.expireTemplates();
     setBootEpoch(this.#context, this.#uptime.bootEpochNs, this.#uptime.times());
+    this.#applicationNames?.beginSweep(nsToMs(this.#clock.bootNs()));
   }
 
   async #offer(message: PackedMessage | undefined): Promise<void> {

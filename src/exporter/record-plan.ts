@@ -2,21 +2,14 @@
 // once per template and run once per record (data-record.ts).
 import { FLOW_DIRECTION, FLOW_RECORD, PROCESS_OWNER } from '../flow/flow-contract.gen.js';
 import { VARIABLE_LENGTH } from '../templates/flow-fields.js';
-import type {
-  FieldEncoding,
-  FormattedTextEncoding,
-  ProcessText,
-  ProcessTextEncoding,
-} from '../templates/flow-fields.js';
-import type { Template } from '../templates/flow-template.js';
-
-export type TextEncoding = ProcessTextEncoding | FormattedTextEncoding;
+import type { FieldEncoding, ProcessText, TextEncoding } from '../templates/flow-fields.js';
+import type { Template, TemplateField } from '../templates/flow-template.js';
 
 export interface RecordPlan {
   readonly template: Template;
   /** Four numbers an operation: code, offset in the flow record, octets, code's own argument. */
   readonly operations: Int32Array;
-  /** What a TEXT operation writes, by its own argument. */
+  /** What TEXT and APPLICATION_ID operations write, by their own argument. */
   readonly texts: readonly TextEncoding[];
   /** The most octets that a record can have. */
   readonly maxRecordOctets: number;
@@ -36,6 +29,7 @@ export const TEXT = 9;
 export const ZERO = 10;
 /** Its own argument is how many low bits of the fraction of a second are zero. */
 export const NTP = 11;
+export const APPLICATION_ID = 12;
 /** Numbers an operation. */
 export const STRIDE = 4;
 
@@ -67,8 +61,8 @@ export function compileRecordPlans(
   maxRecordOctets: number,
 ): RecordPlan[] {
   const shares = templates.map((template) => {
-    const { texts, maxRecordOctets: rest } = compileRecordPlan(template, 0);
-    const longTexts = texts.filter((text) => longestText(text) > LONGEST_FIRM_OCTETS).length;
+    const { maxRecordOctets: rest } = compileRecordPlan(template, 0);
+    const longTexts = template.fields.filter(isLongText).length;
     // Two more for a length of three octets.
     return longTexts === 0 ? Infinity : (maxRecordOctets - rest) / longTexts - 2;
   });
@@ -94,6 +88,12 @@ export function compileRecordPlan(
       maxRecordOctets += octets === VARIABLE_LENGTH ? prefixOctets(limit) + limit : octets;
       continue;
     }
+    if (encoding.kind === 'applicationId') {
+      operations.push(APPLICATION_ID, 0, octets, texts.length);
+      texts.push(encoding.name);
+      maxRecordOctets += octets;
+      continue;
+    }
     maxRecordOctets += octets;
     const last = operations.length - STRIDE;
     // Neighbours in the flow record that are neighbours in the data record go in one copy.
@@ -105,6 +105,11 @@ export function compileRecordPlan(
     }
   }
   return { template, operations: Int32Array.from(operations), texts, maxRecordOctets };
+}
+
+function isLongText({ encoding, octets }: TemplateField): boolean {
+  if (encoding.kind !== 'processText' && encoding.kind !== 'formattedText') return false;
+  return octets === VARIABLE_LENGTH && longestText(encoding) > LONGEST_FIRM_OCTETS;
 }
 
 /** The most octets of the text itself. */
@@ -129,7 +134,7 @@ export function prefixOctets(textOctets: number): number {
 }
 
 function operation(
-  encoding: Exclude<FieldEncoding, TextEncoding>,
+  encoding: Exclude<FieldEncoding, TextEncoding | { kind: 'applicationId' }>,
   octets: number,
 ): [number, number, number, number] {
   switch (encoding.kind) {

@@ -4,10 +4,9 @@ import { PROCESS_OWNER } from '../flow/flow-contract.gen.js';
 import { FlowRecord, type FlowSide } from '../flow/flow-record.js';
 import { nonProcessKind, type NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory, ProcessIdentity } from '../flow/process-directory.js';
-import type { ProcessSide, ProcessText } from '../templates/flow-fields.js';
+import type { ProcessSide, ProcessText, TextEncoding } from '../templates/flow-fields.js';
 import type { Placeholder, ProcessTextFormat } from '../templates/process-text-format.js';
 import { IdentityTexts, type IdentityText } from './identity-texts.js';
-import type { TextEncoding } from './record-plan.js';
 import { writeString } from './string-octets.js';
 
 const NOTHING = new Uint8Array(0);

@@ -11,6 +11,8 @@ export interface ControlMessages {
   readonly templates: () => readonly ControlMessage[];
   /** Options records with the values of now. */
   readonly options: () => readonly ControlMessage[];
+  /** What the flow records that are packed by now refer to, and was not sent yet. */
+  readonly announcements?: () => readonly ControlMessage[];
 }
 
 export interface SessionOptions {
@@ -70,6 +72,11 @@ export class TransportSession {
       due.push(...control.options());
     }
     return due;
+  }
+
+  /** What has to be sent before the next flow records; it is taken for sent. */
+  takeAnnouncements(): readonly ControlMessage[] {
+    return this.#options.control.announcements?.() ?? [];
   }
 
   /** Writes the header of the message that is sent now. One that is then lost leaves a gap. */

@@ -55,7 +55,9 @@ export function parseElementList(text: string, version: ExportVersion): ElementN
 /** The elements that a list for this format can have, in the order of the table. */
 export function exportableElements(version: 9 | 10): ElementName[] {
   const rows = FLOW_FIELDS.filter(
-    (row) => (version === 9 ? row.netflow9Octets : row.ipfixOctets) !== ABSENT,
+    (row) =>
+      (version === 9 ? row.netflow9Octets : row.ipfixOctets) !== ABSENT &&
+      row.isOnRequest === undefined,
   );
   return [...new Set(rows.map(({ element }) => element))];
 }
@@ -64,6 +66,11 @@ function readElement(name: string, version: 9 | 10): ElementName {
   const elements = exportableElements(version);
   const element = elements.find((known) => known === name);
   if (element !== undefined) return element;
+  if (name === 'applicationId') {
+    // An id means nothing without the records that name it.
+    const reason = 'applicationId is not exported by a list';
+    throw badElements(version, reason, 'ask for application names for nfdump, in IPFIX');
+  }
   const other = version === 9 ? 10 : 9;
   const inOther = exportableElements(other).find((known) => known === name);
   if (inOther !== undefined) {

@@ -52,8 +52,11 @@ export type FieldEncoding =
   /** User id, 2^32 - 1 (Linux' "no user") where there is no process: 0 would be root. */
   | { readonly kind: 'userId'; readonly owner: FlowSide }
   /** Text about the process. */
-  | ProcessTextEncoding
-  | FormattedTextEncoding;
+  | TextEncoding
+  /** The id of the application that has this text for its name. */
+  | { readonly kind: 'applicationId'; readonly name: TextEncoding };
+
+export type TextEncoding = ProcessTextEncoding | FormattedTextEncoding;
 
 export interface ProcessTextEncoding {
   readonly kind: 'processText';
@@ -96,10 +99,12 @@ export interface FlowField {
   readonly profile: TemplateProfile | 'all';
   /** Where the field is there with one precision of times only. */
   readonly precision?: TimePrecision;
-  /** Where the user's format for it takes the place of the encoding. */
+  /** Where a format of the user's takes the place of the text. */
   readonly format?: FormattedText;
   /** Where a biflow has the field for its reverse direction too: in one profile, or in all. */
   readonly reverse?: TemplateProfile | 'all';
+  /** Where the field is there on request only: TemplateOptions.hasApplicationId. */
+  readonly isOnRequest?: true;
 }
 
 type RecordField = keyof typeof FLOW_RECORD.fields;
@@ -138,7 +143,7 @@ function parent(owner: FlowSide): FieldEncoding {
   return { kind: 'parentProcessId', owner };
 }
 
-function text(text: ProcessText, owner: ProcessSide): FieldEncoding {
+function text(text: ProcessText, owner: ProcessSide): ProcessTextEncoding {
   return { kind: 'processText', text, owner };
 }
 
@@ -171,6 +176,7 @@ const EGRESS_INTERFACE = { kind: 'interface', way: 'egress' } as const;
  *  - The process name in netflow9UserName has exactly 20 octets, 65 in a longer format of the user's:
  *    nfdump takes 20 or 65 only.
  *  - applicationName and userName stand in for ntop's elements in the standard profile.
+ *  - applicationId has 9 octets: nfdump shows a name for no other length.
  *  - Names in v9 have fixed lengths: 16 hold any process name with a NUL behind it, 32 the login
  *    names that useradd accepts.
  *  - A container id has 64 digits; 65 octets leave the NUL its place.
@@ -235,6 +241,16 @@ export const FLOW_FIELDS: readonly FlowField[] = [
     ...field('userName', text('userName', 'local'), VARIABLE_LENGTH, ABSENT),
     profile: 'standard',
     format: 'user',
+  },
+  {
+    ...field(
+      'applicationId',
+      { kind: 'applicationId', name: text('processName', 'local') },
+      9,
+      ABSENT,
+    ),
+    format: 'name',
+    isOnRequest: true,
   },
   field('srcProcessId', processId('source'), 4, 4),
   field('srcProcessName', text('processName', 'source'), VARIABLE_LENGTH, 16),

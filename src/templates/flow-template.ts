@@ -48,12 +48,14 @@ export interface TemplateOptions {
   readonly profile: TemplateProfile | readonly ElementName[];
   /** For the profiles of IPFIX; in a list it is said by the elements. */
   readonly timePrecision: TimePrecision;
-  /** For netflow9UserName and applicationName. */
+  /** For netflow9UserName, applicationName and the name behind applicationId. */
   readonly nameFormat: ProcessTextFormat;
   /** For userName. */
   readonly userFormat: ProcessTextFormat;
   /** Templates for both directions of a connection in one record. IPFIX only. */
   readonly isBiflow: boolean;
+  /** Adds applicationId to IPFIX, also to a list. */
+  readonly hasApplicationId: boolean;
 }
 
 export const DEFAULT_TEMPLATE_OPTIONS: TemplateOptions = {
@@ -62,6 +64,7 @@ export const DEFAULT_TEMPLATE_OPTIONS: TemplateOptions = {
   nameFormat: parseProcessTextFormat('{comm}'),
   userFormat: parseProcessTextFormat('{user}'),
   isBiflow: false,
+  hasApplicationId: false,
 };
 
 /** From 256 on (RFC 7011 §3.4.1); the same in both formats. */
@@ -100,21 +103,26 @@ export function flowTemplate(
   family: AddressFamily,
   options: Partial<TemplateOptions> = {},
 ): Template {
-  const { profile, timePrecision, ...formats } = { ...DEFAULT_TEMPLATE_OPTIONS, ...options };
+  const settings = { ...DEFAULT_TEMPLATE_OPTIONS, ...options };
+  const { profile, timePrecision, hasApplicationId } = settings;
   const inFormat = FLOW_FIELDS.filter(
     (row) =>
-      fieldOctets(row, version) !== ABSENT && (row.families === 'both' || row.families === family),
+      fieldOctets(row, version) !== ABSENT &&
+      (row.isOnRequest === undefined || hasApplicationId) &&
+      (row.families === 'both' || row.families === family),
   );
   const rows =
     typeof profile === 'string'
       ? inFormat.filter((row) => isInProfile(row, version, profile, timePrecision))
-      : profile.flatMap((element) => inFormat.filter((row) => row.element === element));
+      : [...profile, ...(hasApplicationId ? ['applicationId'] : [])].flatMap((element) =>
+          inFormat.filter((row) => row.element === element),
+        );
   const fields = rows.map((row) => ({
     element: row.element,
     ...fieldNumber(row.element, version),
     octets: fieldOctets(row, version),
     encoding: row.encoding,
-    ...(row.format !== undefined && formattedField(row.format, version, formats)),
+    ...(row.format !== undefined && formattedField(row, version, row.format, settings)),
   }));
   return { id: TEMPLATE_IDS[family], version, family, fields, hasReverse: false };
 }
@@ -125,8 +133,9 @@ function fieldOctets(row: FlowField, version: 9 | 10): number {
 
 /** What the user's format makes of the field. */
 function formattedField(
-  text: FormattedText,
+  row: FlowField,
   version: 9 | 10,
+  text: FormattedText,
   { nameFormat, userFormat }: Pick<TemplateOptions, 'nameFormat' | 'userFormat'>,
 ): Partial<TemplateField> {
   const format = text === 'name' ? nameFormat : userFormat;
@@ -134,6 +143,9 @@ function formattedField(
   // The row's own encoding does the same without putting parts together.
   if (format.text === (text === 'name' ? comm : user).text) return {};
   const encoding = { kind: 'formattedText', text, format } as const;
+  if (row.encoding.kind === 'applicationId') {
+    return { encoding: { kind: 'applicationId', name: encoding } };
+  }
   return version === 9 ? { encoding, octets: netflow9NameOctets(format) } : { encoding };
 }
 
