@@ -7,7 +7,7 @@ import type { OptionsSettings, OptionsSource } from '../../src/exporter/options-
 import type { ControlMessage } from '../../src/exporter/outgoing-message.js';
 import type { MeteringLosses } from '../../src/flow/metering-status.js';
 import type { Sampling } from '../../src/flow/sampling.js';
-import { flowTemplate } from '../../src/templates/flow-template.js';
+import { flowTemplate, flowTemplates } from '../../src/templates/flow-template.js';
 import type { OptionsKind } from '../../src/templates/options-templates.js';
 import { MessageDecoder } from '../support/decoder/message-decoder.js';
 
@@ -424,3 +424,33 @@ t.test('a long alias is cut at a character, and its field ends in a NUL', (t) =>
   t.equal(field[63], 0);
   t.end();
 });
+
+t.test(
+  'RFC 5103 §4: a biflow has the keys of its forward direction, and no type is told of a reverse',
+  (t) => {
+    const biflows = flowTemplates(10, { isBiflow: true, profile: 'full' });
+    const flows = flowTemplates(10, { profile: 'full' });
+    const keysOf = (templates: typeof flows): Map<number, string> => {
+      const options = createOptions({ ...settings(10, ['flow-keys']), flowTemplates: templates });
+      const [message] = options.dataMessages(QUIET);
+      const data = message?.bytes.subarray(20) ?? Buffer.alloc(0);
+      const keys = new Map<number, string>();
+      for (let at = 0; at < data.length; at += 10) {
+        keys.set(data.readUInt16BE(at), data.toString('hex', at + 2, at + 10));
+      }
+      return keys;
+    };
+    const plain = keysOf(flows);
+    t.same([...plain.keys()], [256, 257]);
+    t.same(
+      [...keysOf(biflows)],
+      [256, 257, 258, 259].map((id) => [id, plain.get(256 + (id % 2))]),
+    );
+    const typesOf = (templates: typeof flows): string => {
+      const chosen = { ...settings(10, ['types']), flowTemplates: templates };
+      return setsHex(chosen, createOptions(chosen).dataMessages(QUIET));
+    };
+    t.equal(typesOf(biflows), typesOf(flows));
+    t.end();
+  },
+);
