@@ -111,7 +111,11 @@ function settingOption(name: CollectorSettingName): Option {
 /** The settings for all collectors that were given. */
 function settingTexts(command: Command): CollectorSettingTexts {
   const values: Readonly<Record<string, unknown>> = command.opts();
-  const texts = SETTING_NAMES.map((name) => [name, values[settingOption(name).attributeName()]]);
+  const texts = SETTING_NAMES.map((name) => {
+    const value = values[settingOption(name).attributeName()];
+    // A switch without a word.
+    return [name, value === true ? 'yes' : value];
+  });
   return Object.fromEntries(
     texts.filter(([, text]) => text !== undefined),
   ) as CollectorSettingTexts;

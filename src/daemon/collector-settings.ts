@@ -9,7 +9,7 @@ import type { TemplateProfile, TimePrecision } from '../templates/flow-fields.js
 import { OPTIONS_KINDS, type OptionsKind } from '../templates/options-templates.js';
 import type { ExportVersion } from '../templates/flow-template.js';
 import { ConfigError, alternatives } from './config-error.js';
-import { readDurationMs, readInteger, readOctets } from './quantities.js';
+import { readDurationMs, readInteger, readOctets, readSwitch } from './quantities.js';
 
 interface CollectorSetting<Value> {
   /** In a collector's address: ?version=10 */
@@ -61,6 +61,13 @@ export const COLLECTOR_SETTINGS = {
     help: 'how finely IPFIX tells the times of flows; nfdump reads ms only',
     initial: 'ms',
     read: readTimePrecision,
+  },
+  biflow: {
+    parameter: 'biflow',
+    flags: '--biflow [yes|no]',
+    help: 'join both directions of a connection into one record (RFC 5103, IPFIX only)',
+    initial: 'no',
+    read: readSwitch,
   },
   observationDomain: {
     parameter: 'domain',

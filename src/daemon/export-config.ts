@@ -59,8 +59,12 @@ function readCollector(text: string, settings: ExportSettings): CollectorConfig 
 function checkFormat(
   text: string,
   { scheme }: CollectorAddress,
-  { version }: CollectorValues,
+  { version, biflow }: CollectorValues,
 ): void {
+  if (biflow && version !== 10) {
+    const reason = `only IPFIX joins both directions, and this is NetFlow v${version}`;
+    throw new ConfigError(`-n ${text}: biflow`, reason, 'give version=10, or no biflow');
+  }
   const isStream = scheme === 'tcp' || scheme === 'tls' || scheme === 'file';
   if (!isStream || version === 10) return;
   const reason = `NetFlow v${version} goes in datagrams: nothing in it says where a message ends`;

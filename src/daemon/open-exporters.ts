@@ -8,6 +8,7 @@ import {
   type ExportingProcess,
 } from '../exporter/exporting-process.js';
 import type { MessageTransport } from '../exporter/message-transport.js';
+import { createFileTransport } from '../exporter/transports/file-transport.js';
 import { createTcpTransport } from '../exporter/transports/tcp-transport.js';
 import { createUdpTransport } from '../exporter/transports/udp-transport.js';
 import { createUnixTransport } from '../exporter/transports/unix-transport.js';
@@ -17,7 +18,6 @@ import type { MeteringStatus } from '../flow/metering-status.js';
 import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory } from '../flow/process-directory.js';
 import { addressText, type CollectorAddress } from './collector-address.js';
-import { ConfigError } from './config-error.js';
 import type { CollectorConfig, ExportConfig } from './export-config.js';
 
 export interface ExportContext {
@@ -78,7 +78,11 @@ function createExporter(collector: CollectorConfig, context: ExportContext): Exp
   return createExportingProcess(
     {
       version: collector.version,
-      templates: { profile: collector.profile, timePrecision: collector.timePrecision },
+      templates: {
+        profile: collector.profile,
+        timePrecision: collector.timePrecision,
+        isBiflow: collector.biflow,
+      },
       observationDomainId: collector.observationDomain ?? context.observationDomainId,
       templateRefreshMs: collector.templateRefresh,
       ...(collector.templateRefreshMessages !== undefined && {
@@ -118,7 +122,7 @@ function createTransport(
       const { openUnixDatagram } = loadExportSockets();
       return createUnixTransport({ ...address, openUnixDatagram, onNotice });
     }
-    default:
-      throw new ConfigError(`-n ${addressText(address)}`, 'is not there yet', 'use udp');
+    case 'file':
+      return createFileTransport({ ...address, onNotice });
   }
 }

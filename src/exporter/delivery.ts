@@ -36,6 +36,10 @@ export class Delivery {
     this.#options = options;
   }
 
+  get isStarted(): boolean {
+    return this.#running !== undefined;
+  }
+
   /** Begins with the first sweep; what the metering process tells of itself is known by then. */
   start(): void {
     this.#running ??= this.#run();

@@ -236,8 +236,11 @@ class Exporter implements ExportingProcess {
   async close(): Promise<void> {
     if (!this.#isOpen) return;
     try {
-      await this.#flush('all');
-      await this.#delivery.drain(CLOSE_PATIENCE_MS);
+      // A session that could not begin has nothing to say, no templates either.
+      if (this.#delivery.isStarted) {
+        await this.#flush('all');
+        await this.#delivery.drain(CLOSE_PATIENCE_MS);
+      }
     } finally {
       this.#isOpen = false;
       await this.#delivery.stop();
