@@ -4,6 +4,7 @@ import {
   FLOW_DIRECTION,
   FLOW_FLAG,
   FLOW_RECORD,
+  OWNER_FLAG,
   PROCESS_OWNER,
   UNKNOWN_REASON,
 } from '../../src/flow/flow-contract.gen.js';
@@ -18,6 +19,7 @@ export interface ProcessDescription {
   /** ATTRIBUTION_SOCKET with a pid and ATTRIBUTION_UNKNOWN without one, unless it is given. */
   readonly method?: keyof typeof ATTRIBUTION_METHOD;
   readonly reason?: keyof typeof UNKNOWN_REASON;
+  readonly flags?: readonly (keyof typeof OWNER_FLAG)[];
 }
 
 export interface FlowDescription {
@@ -104,6 +106,8 @@ function writeOwner(process: ProcessDescription, out: Buffer, at: number): void 
     process.method ?? (process.pid === undefined ? 'ATTRIBUTION_UNKNOWN' : 'ATTRIBUTION_SOCKET');
   out.writeUInt8(ATTRIBUTION_METHOD[method], at + P.method.offset);
   out.writeUInt8(UNKNOWN_REASON[process.reason ?? 'REASON_NONE'], at + P.reason.offset);
+  const flags = (process.flags ?? []).reduce((sum, flag) => sum | OWNER_FLAG[flag], 0);
+  out.writeUInt8(flags, at + P.flags.offset);
   const comm = Buffer.from(process.comm ?? '');
   out.set(comm.subarray(0, P.comm.size), at + P.comm.offset);
 }

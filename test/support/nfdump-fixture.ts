@@ -15,6 +15,9 @@ export interface NfdumpCase {
   readonly version: 9 | 10;
   readonly profile?: TemplateProfile;
   readonly nameFormat?: string;
+  readonly isBiflow?: boolean;
+  /** How many nfdump prints, where they are not as many as the flows. */
+  readonly records?: number;
   readonly identities?: Identities;
   /** One sweep. */
   readonly flows: readonly FlowDescription[];
@@ -36,13 +39,16 @@ export async function encodeCase({
   flows,
   profile = 'process',
   nameFormat = '{comm}',
+  isBiflow = false,
   identities = {},
 }: NfdumpCase): Promise<string> {
-  const { sweep, transport } = await recordExport(version, {
-    templates: { profile, nameFormat: parseProcessTextFormat(nameFormat) },
+  const { sweep, exporter, transport } = await recordExport(version, {
+    templates: { profile, nameFormat: parseProcessTextFormat(nameFormat), isBiflow },
     directory: directoryOf(identities),
   });
   await sweep(flows);
+  // What waits for its reverse goes out at the end.
+  await exporter.close();
   return transport.messages.map((message) => `${message.toString('hex')}\n`).join('');
 }
 
