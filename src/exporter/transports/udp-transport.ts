@@ -31,7 +31,7 @@ export interface UdpTransportOptions extends Endpoint {
 export const DEFAULT_RESOLVE_INTERVAL_MS = 300_000;
 const DEFAULT_RETRY_INTERVAL_MS = 5000;
 /** They say nothing about the socket: another message, or this one later, may well be sent. */
-const HARMLESS_ERRORS = ['ECONNREFUSED', 'EMSGSIZE', 'ENOBUFS', 'ENOMEM', 'EAGAIN'];
+const HARMLESS_ERRORS = ['ECONNREFUSED', 'EMSGSIZE', 'ENOBUFS', 'ENOMEM', 'EAGAIN', 'EPERM'];
 
 /**
  * A session is one socket to one address. A name that has no address is an error at open(); later
@@ -57,6 +57,8 @@ class UdpTransport implements MessageTransport {
   #isLookingUp = false;
   #lookedUpAfterFailureMs = -Infinity;
   #isNameGone = false;
+  /** Of opening a socket; said once, however often it is tried again. */
+  #lastFailure = '';
   #timer: NodeJS.Timeout | undefined;
   #session = 0;
   #sent = 0;
@@ -141,7 +143,9 @@ class UdpTransport implements MessageTransport {
       if (this.#state !== 'open') return;
       this.#isBroken = true;
       this.#socketRemote = remote;
-      this.#notice(error instanceof Error ? error.message : String(error));
+      const text = error instanceof Error ? error.message : String(error);
+      if (text !== this.#lastFailure) this.#notice(text);
+      this.#lastFailure = text;
     }
   }
 
@@ -160,6 +164,7 @@ class UdpTransport implements MessageTransport {
     this.#socket = opened;
     this.#socketRemote = remote;
     this.#isBroken = false;
+    this.#lastFailure = '';
     this.#session++;
     this.#sent = 0;
   }
