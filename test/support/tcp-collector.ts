@@ -8,6 +8,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import type { TlsOptions } from 'node:tls';
 import { ExportError } from '../../src/exporter/export-error.js';
 import type { MessageTransport } from '../../src/exporter/message-transport.js';
+import { MessageSplitter } from './decoder/message-splitter.js';
 import type { Teardown } from './program.js';
 
 /** An IPFIX message header with the number as its sequence number; zeros behind it. */
@@ -29,8 +30,10 @@ export interface CollectorOptions {
 
 class CollectedConnection {
   readonly socket: Socket;
+  /** Those that came whole. */
+  readonly messages: Buffer[] = [];
   readonly numbers: number[] = [];
-  #rest = Buffer.alloc(0);
+  readonly #splitter = new MessageSplitter();
 
   constructor(socket: Socket) {
     this.socket = socket;
@@ -38,12 +41,9 @@ class CollectedConnection {
   }
 
   take(bytes: Buffer): void {
-    this.#rest = Buffer.concat([this.#rest, bytes]);
-    for (;;) {
-      const length = this.#rest.length < 16 ? Infinity : this.#rest.readUInt16BE(2);
-      if (this.#rest.length < length) return;
-      this.numbers.push(this.#rest.readUInt32BE(8));
-      this.#rest = this.#rest.subarray(length);
+    for (const message of this.#splitter.push(bytes)) {
+      this.messages.push(message);
+      this.numbers.push(message.readUInt32BE(8));
     }
   }
 }
@@ -98,6 +98,11 @@ export class TcpCollector {
     this.#read(connection);
   }
 
+  /** Resolves when all that was sent by connections that have ended is read. */
+  async allEnded(): Promise<void> {
+    await this.until(({ connections }) => connections.every(({ socket }) => socket.closed));
+  }
+
   /** Resolves when it is so; asked at each message, connection and end of one. */
   async until(isSo: (collector: this) => boolean): Promise<void> {
     while (!isSo(this)) await once(this.#events, 'change');
@@ -118,6 +123,7 @@ export class TcpCollector {
       connection.take(bytes);
       this.#events.emit('change');
     });
+    socket.on('end', () => socket.end());
     socket.on('close', () => this.#events.emit('change'));
     socket.resume();
   }

@@ -46,14 +46,22 @@ export async function connectToFirst(
 ): Promise<TcpLink> {
   const failures: string[] = [];
   for (const { address } of addresses) {
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(options.timeoutMs)]);
+    const limit = new AbortController();
+    const end = (): void => limit.abort();
+    const timer = setTimeout(end, options.timeoutMs);
+    if (signal.aborted) end();
+    signal.addEventListener('abort', end, { once: true });
     try {
-      return await connectOnce(address, options, limit);
+      return await connectOnce(address, options, limit.signal);
     } catch (error) {
       if (error instanceof ExportError || signal.aborted) throw error;
-      const isLate = limit.aborted;
-      const reason = isLate ? `no answer within ${options.timeoutMs} ms` : failureReason(error);
+      const reason = limit.signal.aborted
+        ? `no answer within ${options.timeoutMs} ms`
+        : failureReason(error);
       failures.push(address === options.host ? reason : `${address}: ${reason}`);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
     }
   }
   const { destination } = options;

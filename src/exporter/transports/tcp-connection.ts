@@ -20,6 +20,8 @@ const POLL_MS = 20;
 const LONGEST_POLL_MS = 500;
 /** On a host with very many connections asking takes long: no more than a fifth of the time. */
 const POLL_COST_FACTOR = 4;
+/** Nothing moved in so many polls either: this process may have stood still, and not the collector. */
+const STALLED_POLLS = 3;
 /** A live connection that is not in /proc so often will never be. */
 const BLIND_POLLS = 5;
 const CLOSE_WAIT_MS = 1000;
@@ -45,6 +47,7 @@ export class TcpConnection {
   #timer: NodeJS.Timeout | undefined;
   #pollMs = POLL_MS;
   #movedMs = 0;
+  #pollsSinceMoved = 0;
   #writtenOctets = 0;
   #lastEnd = 0;
   #isInProc = false;
@@ -147,7 +150,7 @@ export class TcpConnection {
 
   #poll(): void {
     if (this.#timer !== undefined || this.#isLost) return;
-    this.#movedMs = performance.now();
+    this.#noteMove();
     this.#pollMs = POLL_MS;
     this.#timer = setTimeout(() => void this.#ask(), POLL_MS);
   }
@@ -167,18 +170,28 @@ export class TcpConnection {
       this.#onConfirmed?.();
       return;
     }
-    const nowMs = performance.now();
-    if (written > this.#writtenOctets) this.#movedMs = nowMs;
+    if (written > this.#writtenOctets) this.#noteMove();
     this.#writtenOctets = written;
-    const { stallTimeoutMs } = this.#options;
-    if (stallTimeoutMs > 0 && nowMs - this.#movedMs > stallTimeoutMs) {
-      this.#lose(`nothing was acknowledged for ${stallTimeoutMs} ms`);
+    if (this.#isStalled()) {
+      this.#lose(`nothing was acknowledged for ${this.#options.stallTimeoutMs} ms`);
       return;
     }
+    const nowMs = performance.now();
     this.#pollMs = this.#movedMs >= startMs ? POLL_MS : Math.min(this.#pollMs * 2, LONGEST_POLL_MS);
     const costMs = Math.min((nowMs - startMs) * POLL_COST_FACTOR, LONGEST_POLL_MS);
     const delayMs = Math.max(this.#pollMs, costMs);
     this.#timer = setTimeout(() => void this.#ask(), delayMs);
+  }
+
+  #noteMove(): void {
+    this.#movedMs = performance.now();
+    this.#pollsSinceMoved = 0;
+  }
+
+  #isStalled(): boolean {
+    const { stallTimeoutMs } = this.#options;
+    if (stallTimeoutMs === 0 || ++this.#pollsSinceMoved < STALLED_POLLS) return false;
+    return performance.now() - this.#movedMs > stallTimeoutMs;
   }
 
   /** Without /proc/net all that the kernel took counts as arrived: else it would wait for ever. */
@@ -198,7 +211,7 @@ export class TcpConnection {
 
   #note(acknowledged: number): void {
     if (acknowledged <= this.#acknowledgedOctets) return;
-    this.#movedMs = performance.now();
+    this.#noteMove();
     this.#acknowledgedOctets = acknowledged;
     const next = this.#ends.findIndex((end) => end > acknowledged);
     const count = next < 0 ? this.#ends.length : next;

@@ -178,6 +178,10 @@ class TcpTransport implements MessageTransport {
     const { destination } = this;
     const target = { host, port, source, destination, timeoutMs, tls: this.#tls };
     const link = await connectToFirst(addresses, target, this.#closing.signal);
+    if (link.raw.localAddress === undefined) {
+      const reason = 'the collector closed the connection';
+      throw new ExportError('connect', `connect to ${destination}`, reason);
+    }
     const { stallTimeoutMs = DEFAULT_STALL_TIMEOUT_MS } = this.#options;
     const onNotice = (text: string): void => this.#options.onNotice?.(text);
     return new TcpConnection(link, { destination, stallTimeoutMs, onNotice });

@@ -1,9 +1,11 @@
 // Real connections, all on loopback: collectors that are away, end, stall and come back.
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import t from 'tap';
 import { createTcpTransport } from '../../../src/exporter/transports/tcp-transport.js';
+import { procAddress } from '../../../src/exporter/transports/unacknowledged-octets.js';
 import { ChangingName } from '../../support/changing-name.js';
 import { startProgram } from '../../support/program.js';
 import type { Teardown } from '../../support/program.js';
@@ -50,6 +52,19 @@ for (const host of [HOST, '::1']) {
     t.equal(transport.refusals(), 0);
   });
 }
+
+t.test('a collector that is gone without a word is probed for', async (t) => {
+  const collector = await TcpCollector.listen(t);
+  const transport = await openTransport(t, { host: HOST, port: collector.port });
+  await transport.ready();
+  await collector.until(({ connections }) => connections.length === 1);
+  const local = collector.connections[0]?.socket;
+  const ours = procAddress(HOST, local?.remotePort ?? 0);
+  const theirs = procAddress(HOST, collector.port);
+  // "local remote state tx:rx timer:jiffies": state 01 is established, timer 02 is keep-alive
+  const entry = new RegExp(`${ours} ${theirs} 01 0{8}:0{8} 02:`);
+  await eventually(() => entry.test(readFileSync('/proc/self/net/tcp', 'latin1')));
+});
 
 t.test('the source address and port are used', async (t) => {
   const collector = await TcpCollector.listen(t);
