@@ -3,45 +3,24 @@ import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import { once } from 'node:events';
-import { closeSync, openSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import { loadExportSockets } from '../../../src/bpf-loader/export-sockets.js';
-import { loadLibc } from '../../../src/bpf-loader/native/libc.js';
 import { createUdpTransport } from '../../../src/exporter/transports/udp-transport.js';
 import type { UdpTransportOptions } from '../../../src/exporter/transports/udp-transport.js';
-import { bringUp, createNamespacePair } from '../../support/network-namespace.js';
-import type { Namespace, NamespacePair } from '../../support/network-namespace.js';
+import { enter, linkedNamespaces } from '../../support/entered-namespace.js';
+import type { Namespace } from '../../support/network-namespace.js';
 import { startProgram } from '../../support/program.js';
 import type { Teardown } from '../../support/program.js';
 import { missingRequirement } from '../../support/requirements.js';
 
 const skip = missingRequirement();
 const { openDeviceSocket } = loadExportSockets();
-const libc = loadLibc();
 const PORT = 9995;
 const FAMILIES = [
   { family: 'IPv4', key: 'ipv4', group: '239.1.2.3', hops: /ttl 7,/ },
   { family: 'IPv6', key: 'ipv6', group: 'ff15::1:7', hops: /hlim 7,/ },
 ] as const;
-
-/** Sockets that this thread makes are then that namespace's, also after it has gone on. */
-function enter({ path }: Pick<Namespace, 'path'>): void {
-  const fd = openSync(path, 'r');
-  if (libc.enterNetworkNamespace(fd) !== 0) throw new Error(`cannot enter ${path}`);
-  closeSync(fd);
-}
-
-function linkedNamespaces(t: Teardown): NamespacePair {
-  const pair = createNamespacePair(t);
-  bringUp(pair);
-  const own = openSync('/proc/thread-self/ns/net', 'r');
-  t.teardown(() => {
-    libc.enterNetworkNamespace(own);
-    closeSync(own);
-  });
-  return pair;
-}
 
 /** In the namespace that was entered. */
 async function receiver(t: Teardown, address: string): Promise<Socket> {
