@@ -116,8 +116,12 @@ export async function startNfacctd(t: Teardown, options: NfacctdOptions): Promis
   const where = ['-C', contributed === undefined ? directory : NFACCTD_CONTRIB];
   const listen = ['-f', configuration, '-L', '127.0.0.1', '-l', String(port)];
   const program = startProgram(t, 'env', [...where, 'nfacctd', ...listen]);
+  t.teardown(async () => {
+    // The plugin is another process, which would survive a SIGKILL of this one.
+    if (!program.hasEnded) await program.stop('SIGINT');
+  });
   await program.line('err', /waiting for NetFlow\/IPFIX data/);
-  // The plugin is another process, which a signal that comes too early would kill.
+  // A signal that comes earlier would kill the plugin.
   await program.line('err', /setting object handlers/);
   return {
     port,
