@@ -12,7 +12,8 @@ export function decodeExport(messages: readonly Buffer[]): DecodedMessage[] {
     const message = decoder.decode(octets);
     for (const { template, values, fields } of message.records) {
       // The fixed records of v1 and v5 have padding in several places.
-      if (template.id === 0 || fields.size === values.length) continue;
+      // Options records tell of an interval by the same element twice (RFC 7011 §4.2).
+      if (template.id === 0 || template.isOptions || fields.size === values.length) continue;
       throw new Error(`template ${template.id} has an element twice`);
     }
     if (message.version === 10 && message.paddingOctets > 0) throw new Error('padding in IPFIX');
