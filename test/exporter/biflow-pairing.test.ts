@@ -265,6 +265,23 @@ t.test(
   },
 );
 
+t.test('who began is corrected by a record that began earlier', async (t) => {
+  const { sweep, transport, clock } = await recordExport(10, BIFLOW);
+  const alone = async (flow: FlowDescription): Promise<void> => {
+    await sweep([{ ...udp(flow), endReason: 2 }]);
+    clock.now += 2_500_000_000n;
+    await sweep([]);
+  };
+  await alone(SERVER);
+  await alone(CLIENT);
+  await alone(later(60, SERVER));
+  t.match(exportedBiflows(transport.messages), [
+    { source: SERVER_ADDRESS, direction: 'initiator' },
+    { source: CLIENT_ADDRESS, direction: 'initiator' },
+    { source: SERVER_ADDRESS, direction: 'reverseInitiator' },
+  ]);
+});
+
 t.test('datagrams after a long silence are another conversation', async (t) => {
   const { sweep, transport } = await recordExport(10, BIFLOW);
   const interim = (flow: FlowDescription): FlowDescription => ({ ...udp(flow), endReason: 2 });
