@@ -6,7 +6,7 @@ import {
   type CollectorSettingTexts,
 } from '../daemon/collector-settings.js';
 import { addressText } from '../daemon/collector-address.js';
-import { readExportConfig, type CollectorConfig } from '../daemon/export-config.js';
+import { checkSampling, readExportConfig, type CollectorConfig } from '../daemon/export-config.js';
 import { readMeterConfig } from '../daemon/meter-config.js';
 import { runExporter } from '../daemon/run-meter.js';
 import {
@@ -17,6 +17,7 @@ import {
   type MeterOptionValues,
 } from './meter-options.js';
 import { notice, type ProgramIo } from './program-io.js';
+import { samplingClause } from './sampling-text.js';
 import { exportSummaryLines, meteredText } from './summary-text.js';
 
 interface ExportOptionValues extends MeterOptionValues {
@@ -129,6 +130,7 @@ async function runExport(
   const meter = readMeterConfig({ ...options, interface: options.interface ?? [] });
   const { collector, balance, source } = options;
   const config = readExportConfig({ ...settingTexts(command), collector, balance, source });
+  checkSampling(config, meter.sampling);
   const summary = await runExporter(meter, config, {
     signal: io.stopSignal(),
     onNotice: (line) => {
@@ -136,7 +138,8 @@ async function runExport(
     },
     onMetering: (metered) => {
       const where = config.collectors.map(collectorText).join(', ');
-      notice(io, `metering ${meteredText(metered)}; ${where}; Ctrl-C ends`);
+      const sampling = samplingClause(meter.sampling);
+      notice(io, `metering ${meteredText(metered)}${sampling}; ${where}; Ctrl-C ends`);
     },
   });
   for (const line of exportSummaryLines(summary)) notice(io, line);

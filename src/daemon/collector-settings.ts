@@ -1,13 +1,16 @@
 // What can be set for each collector: one table from which the options of the command line, the
 // parameters of a collector's address and their checks are made.
 import { DEFAULT_MESSAGES_PER_SECOND } from '../exporter/pacer.js';
-import {
-  DEFAULT_BACKLOG_OCTETS,
-  DEFAULT_OPTIONS_PERIOD_MS,
-} from '../exporter/exporting-process.js';
+import { DEFAULT_BACKLOG_OCTETS, DEFAULT_OPTIONS_PERIOD_MS } from '../exporter/export-options.js';
 import type { TemplateProfile, TimePrecision } from '../templates/flow-fields.js';
 import { OPTIONS_KINDS, type OptionsKind } from '../templates/options-templates.js';
 import type { ExportVersion } from '../templates/flow-template.js';
+import {
+  PLACEHOLDERS,
+  parseProcessTextFormat,
+  type ProcessTextFormat,
+} from '../templates/process-text-format.js';
+import { TemplateError } from '../templates/template-error.js';
 import { ConfigError, alternatives } from './config-error.js';
 import { readDurationMs, readInteger, readOctets, readSwitch } from './quantities.js';
 
@@ -54,6 +57,33 @@ export const COLLECTOR_SETTINGS = {
       'has no enterprise elements, for collectors that refuse them',
     initial: 'process',
     read: readProfile,
+  },
+  elements: {
+    parameter: 'elements',
+    flags: '--elements <list|@file>',
+    help: 'these Information Elements in the place of a profile, by name, in this order',
+    read: (_: string, text: string) => text,
+  },
+  nameFormat: {
+    parameter: 'name',
+    flags: '--name-format <format>',
+    help: `what stands for a process in netflow9UserName (40000) and applicationName; of ${PLACEHOLDERS}`,
+    initial: '{comm}',
+    read: readFormat,
+  },
+  userFormat: {
+    parameter: 'user',
+    flags: '--user-format <format>',
+    help: 'what stands in userName (371)',
+    initial: '{user}',
+    read: readFormat,
+  },
+  nfdumpAppname: {
+    parameter: 'nfdump-appname',
+    flags: '--nfdump-appname [yes|no]',
+    help: 'tell nfdump the name in IPFIX too, as that of an application (nfdump -o fmt:%nbnam)',
+    initial: 'no',
+    read: readSwitch,
   },
   timePrecision: {
     parameter: 'time',
@@ -190,6 +220,20 @@ function readProfile(setting: string, text: string): TemplateProfile {
     'no such set of fields',
     `give ${alternatives(TEMPLATE_PROFILES)}`,
   );
+}
+
+function readFormat(setting: string, text: string): ProcessTextFormat {
+  return asConfig(setting, () => parseProcessTextFormat(text));
+}
+
+/** What the templates' own parsers refuse is a wrong setting here. */
+export function asConfig<Value>(setting: string, parse: () => Value): Value {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof TemplateError)) throw error;
+    throw new ConfigError(setting, error.reason, error.advice);
+  }
 }
 
 function readOptionsKinds(setting: string, text: string): ReadonlySet<OptionsKind> {

@@ -1,4 +1,5 @@
 // Which collectors get the flows, and how: from the words of a command line to checked values.
+import { readFileSync } from 'node:fs';
 import {
   addressText,
   parameterNames,
@@ -6,14 +7,21 @@ import {
   type CollectorAddress,
 } from './collector-address.js';
 import {
+  asConfig,
   readCollectorValues,
   type CollectorSettingTexts,
   type CollectorValues,
 } from './collector-settings.js';
+import { MAX_SAMPLING_INTERVAL } from '../exporter/netflow-v5.js';
+import type { Sampling } from '../flow/sampling.js';
+import { parseElementList } from '../templates/element-list.js';
+import type { ElementName } from '../templates/flow-fields.js';
 import { ConfigError } from './config-error.js';
 
-export interface CollectorConfig extends CollectorValues {
+export interface CollectorConfig extends Omit<CollectorValues, 'elements'> {
   readonly address: CollectorAddress;
+  /** In the place of the profile's. */
+  readonly elements: readonly ElementName[] | undefined;
 }
 
 export interface ExportConfig {
@@ -48,11 +56,41 @@ export function readExportConfig(settings: ExportSettings): ExportConfig {
   return { collectors, isBalanced };
 }
 
+/**
+ * A collector must not be told less than the truth of how packets were sampled.
+ * @throws ConfigError
+ */
+export function checkSampling({ collectors }: ExportConfig, sampling: Sampling): void {
+  if (sampling.kind === 'none' || sampling.kind === 'flow') return;
+  const isToldInHeader = collectors.some(({ version }) => version === 5);
+  if (!isToldInHeader || sampling.interval <= MAX_SAMPLING_INTERVAL) return;
+  const setting = `--sampling ${sampling.kind}:${sampling.interval}`;
+  const reason = `the header of NetFlow v5 has room for 1 in ${MAX_SAMPLING_INTERVAL}`;
+  throw new ConfigError(setting, reason, 'sample more often, or export v9 or IPFIX');
+}
+
 function readCollector(text: string, settings: ExportSettings): CollectorConfig {
   const { address, parameters } = readCollectorAddress(text, settings.source);
   const values = readCollectorValues(text, settings, parameters, parameterNames(address));
   checkFormat(text, address, values);
-  return { address, ...values };
+  return { address, ...values, elements: readElements(values) };
+}
+
+/** A list on the command line, or @ and the name of a file that has it. */
+function readElements({ elements, version }: CollectorValues): ElementName[] | undefined {
+  if (elements === undefined) return undefined;
+  const setting = `--elements ${elements}`;
+  const list = elements.startsWith('@') ? readList(setting, elements.slice(1)) : elements;
+  return asConfig(setting, () => parseElementList(list, version));
+}
+
+function readList(setting: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    throw new ConfigError(setting, code, 'give the path of a file that can be read');
+  }
 }
 
 /** What the standards, or the octets of the formats, do not allow. */

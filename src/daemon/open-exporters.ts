@@ -2,11 +2,8 @@
 import { loadExportSockets } from '../bpf-loader/export-sockets.js';
 import { createBalancedSink } from '../exporter/balanced-sink.js';
 import type { ExportStatistics } from '../exporter/export-counters.js';
-import {
-  DEFAULT_MAX_MESSAGE_OCTETS,
-  createExportingProcess,
-  type ExportingProcess,
-} from '../exporter/exporting-process.js';
+import { DEFAULT_MAX_MESSAGE_OCTETS } from '../exporter/export-options.js';
+import { createExportingProcess, type ExportingProcess } from '../exporter/exporting-process.js';
 import type { MessageTransport } from '../exporter/message-transport.js';
 import { createFileTransport } from '../exporter/transports/file-transport.js';
 import { createTcpTransport } from '../exporter/transports/tcp-transport.js';
@@ -79,9 +76,12 @@ function createExporter(collector: CollectorConfig, context: ExportContext): Exp
     {
       version: collector.version,
       templates: {
-        profile: collector.profile,
+        profile: collector.elements ?? collector.profile,
         timePrecision: collector.timePrecision,
+        nameFormat: collector.nameFormat,
+        userFormat: collector.userFormat,
         isBiflow: collector.biflow,
+        hasApplicationId: collector.nfdumpAppname,
       },
       observationDomainId: collector.observationDomain ?? context.observationDomainId,
       templateRefreshMs: collector.templateRefresh,

@@ -51,7 +51,6 @@ export class ExportCounters {
   lostOctets = 0;
   firstLossMs: number | undefined;
   lastLossMs: number | undefined;
-  notExportable = 0;
   newSessions = 0;
   lastError: string | undefined;
 

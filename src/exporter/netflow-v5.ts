@@ -30,7 +30,8 @@ const WORD = 2 ** 32;
 const HALF_WORD = 2 ** 16;
 const SAMPLING_MODES = { count: 1, random: 2 } as const;
 const SAMPLING_MODE_SHIFT = 14;
-const MAX_SAMPLING_INTERVAL = 2 ** SAMPLING_MODE_SHIFT - 1;
+/** What the header has room for. */
+export const MAX_SAMPLING_INTERVAL = 2 ** SAMPLING_MODE_SHIFT - 1;
 
 export const NETFLOW_V5: MessageFormat = {
   headerOctets: HEADER.span,

@@ -39,6 +39,10 @@ const MAX_OCTETS = {
 } as const;
 
 export type Placeholder = keyof typeof MAX_OCTETS;
+/** For people: "{comm} {pid} ..." */
+export const PLACEHOLDERS = Object.keys(MAX_OCTETS)
+  .map((name) => `{${name}}`)
+  .join(' ');
 
 export interface ProcessTextFormat {
   /** As the user wrote it. */
@@ -105,8 +109,7 @@ function isPlaceholder(name: string): name is Placeholder {
 }
 
 function advice(): string {
-  const names = Object.keys(MAX_OCTETS).map((name) => `{${name}}`);
-  return `give text with any of ${names.join(' ')}`;
+  return `give text with any of ${PLACEHOLDERS}`;
 }
 
 function badFormat(text: string, reason: string, advice: string): TemplateError {

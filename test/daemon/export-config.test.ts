@@ -97,6 +97,14 @@ const settings: readonly { given: string; settings?: Partial<ExportSettings>; ex
       given: 'a:1?profile=full&time=us',
       expected: { profile: 'full', timePrecision: 'microseconds' },
     },
+    { given: 'a:1?name={comm}/{pid}', expected: { nameFormat: { text: '{comm}/{pid}' } } },
+    { given: 'a:1?user={uid}%26{user}', expected: { userFormat: { text: '{uid}&{user}' } } },
+    { given: 'a:1?version=10&nfdump-appname', expected: { nfdumpAppname: true } },
+    { given: 'a:1?version=10&biflow=yes', expected: { biflow: true } },
+    {
+      given: 'a:1?elements=octetDeltaCount,packetDeltaCount',
+      expected: { elements: ['octetDeltaCount', 'packetDeltaCount'] },
+    },
     { given: 'a:1?options=none', expected: { options: new Set() } },
     {
       given: 'a:1?options=types,interfaces',
@@ -177,6 +185,10 @@ const bad: readonly {
     message: /profile everything: no such set of fields \(give process, full or standard\)/,
   },
   { given: 'a:1?time=s', message: /no such precision \(give ms, us or ns\)/ },
+  { given: 'a:1?name={nam}', message: /-n a:1\?name=\{nam\}: name \{nam\}: .*\{comm\}/ },
+  { given: 'a:1?elements=octetDeltaCont', message: /octetDeltaCont.*octetDeltaCount/ },
+  { given: 'a:1?elements=@/nowhere/at/all', message: /ENOENT \(give the path of a file/ },
+  { given: 'a:1?biflow', message: /only IPFIX joins both directions/ },
   { given: 'a:1?options=names', message: /no such kind: names \(give all, none, interfaces/ },
   { given: 'a:1?backlog=1T', message: /is not a number of octets/ },
   {

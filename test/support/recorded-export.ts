@@ -1,9 +1,7 @@
 // An exporting process whose messages are kept instead of sent, under a clock that stands still.
 import { createExportingProcess } from '../../src/exporter/exporting-process.js';
-import type {
-  ExportingProcess,
-  ExportingProcessOptions,
-} from '../../src/exporter/exporting-process.js';
+import type { ExportingProcessOptions } from '../../src/exporter/export-options.js';
+import type { ExportingProcess } from '../../src/exporter/exporting-process.js';
 import type { MessageTransport } from '../../src/exporter/message-transport.js';
 import type { KernelClock } from '../../src/flow/clock.js';
 import type { ProcessDirectory, ProcessIdentity } from '../../src/flow/process-directory.js';
