@@ -28,6 +28,8 @@ interface ExportOptionValues extends MeterOptionValues {
 
 const SETTING_NAMES = Object.keys(COLLECTOR_SETTINGS) as CollectorSettingName[];
 
+const HELP_WIDTH = 95;
+
 const DESCRIPTION = `\
 Meters the packets of network interfaces and exports their flows, each with the process
 that it belongs to, as NetFlow or IPFIX to one or several collectors. Runs in the foreground
@@ -44,10 +46,10 @@ A destination is host:port, or one of
   tls://host:port     the same, ?ca=FILE ?cert=FILE ?key=FILE ?servername=NAME ?verify=no
   unix:///path        a Unix datagram socket
   file:///path        ?rotate=TIME  ?size=OCTETS: IPFIX files (RFC 5655)
-An IPv6 address stands in brackets. What else can be set for a collector is set for all by the
-options above and for one by a parameter: ?version=10&profile=full&domain=7&time=us, and
-?template-refresh, template-refresh-messages, options, options-period, message-octets, rate,
-backlog. The first parameter follows a ?, others an &: quote the whole for the shell.
+An IPv6 address stands in brackets. What the options above set for all collectors, a parameter
+sets for one: 'udp://192.0.2.1:4739?version=10&profile=full'. They are called
+${wrapped(SETTING_NAMES.map((name) => COLLECTOR_SETTINGS[name].parameter))}.
+Quote a destination with parameters for the shell.
 ${CAPTURE_HELP}
 
 Examples:
@@ -77,6 +79,17 @@ Exit codes:
   1  could not start, or metering broke down
   2  the command line is wrong`;
 
+/** Words in lines of the help's width. */
+function wrapped(words: readonly string[]): string {
+  const lines: string[] = [''];
+  for (const [i, word] of words.entries()) {
+    const text = i === words.length - 1 ? word : `${word}, `;
+    if (`${lines.at(-1) ?? ''}${text}`.trimEnd().length > HELP_WIDTH) lines.push('');
+    lines.push(`${lines.pop() ?? ''}${text}`);
+  }
+  return lines.map((line) => line.trimEnd()).join('\n');
+}
+
 export function exportCommand(io: ProgramIo): Command {
   const command = new Command('export')
     .summary('meter interfaces and export their flows to a collector')
@@ -104,9 +117,9 @@ export function exportCommand(io: ProgramIo): Command {
 
 function settingOption(name: CollectorSettingName): Option {
   const setting = COLLECTOR_SETTINGS[name];
-  const option = new Option(setting.flags, setting.help);
-  // Shown and not set: what a collector's own parameter says must not be taken for the default.
-  return 'initial' in setting ? option.default(undefined, setting.initial) : option;
+  // Told and not set: what a collector's own parameter says must not be taken for the default.
+  const usual = 'initial' in setting ? ` (default: ${setting.initial})` : '';
+  return new Option(setting.flags, `${setting.help}${usual}`);
 }
 
 /** The settings for all collectors that were given. */

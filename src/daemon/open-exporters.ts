@@ -22,6 +22,10 @@ export interface ExportContext {
   readonly directory: ProcessDirectory;
   readonly nonProcessNames: NonProcessNames;
   readonly status: MeteringStatus;
+  /** Both directions of a connection are in sweeps not further apart. */
+  readonly sweepIntervalMs: number;
+  /** How many flows there can be. */
+  readonly maxFlows: number;
   /** For collectors that are not given another one. */
   readonly observationDomainId: number;
   /** Told what an operator should know but what stops nothing; one line each. */
@@ -40,6 +44,7 @@ export interface OpenExporters {
 
 /** Messages without a path that they have to fit: fewer headers. */
 const STREAM_MESSAGE_OCTETS = 16_384;
+const BIFLOW_MARGIN_MS = 500;
 
 /** @throws ExportError for a collector that can never be reached; those before it are closed */
 export async function openExporters(
@@ -93,6 +98,9 @@ function createExporter(collector: CollectorConfig, context: ExportContext): Exp
       maxMessageOctets: collector.messageOctets ?? usual,
       messagesPerSecond: collector.rate,
       backlogOctets: collector.backlog,
+      biflowWindowMs: 2 * context.sweepIntervalMs + BIFLOW_MARGIN_MS,
+      // Of both IP versions.
+      biflowRecords: 2 * context.maxFlows,
       clock: context.clock,
       directory: context.directory,
       status: context.status,

@@ -137,7 +137,13 @@ export async function runExporter(
     const openSinks = async (context: FlowContext): Promise<readonly FlowSink[]> => {
       const { onNotice } = hooks;
       const observationDomainId = domain.id;
-      exporters = await openExporters(config, { ...context, observationDomainId, onNotice });
+      exporters = await openExporters(config, {
+        ...context,
+        sweepIntervalMs: sweepIntervalMs(meter),
+        maxFlows: meter.maxFlows,
+        observationDomainId,
+        onNotice,
+      });
       return exporters.sinks;
     };
     const summary = await runMeter(meter, openSinks, hooks);

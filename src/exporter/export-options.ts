@@ -76,7 +76,7 @@ export function checkOptions(
   check('optionsPeriodMs', options.optionsPeriodMs, 1000, WORD - 1);
   check('messagesPerSecond', options.messagesPerSecond, 1, 1_000_000);
   check('biflowWindowMs', options.biflowWindowMs, 0, 3_600_000);
-  check('biflowRecords', options.biflowRecords, 1, 2 ** 24);
+  check('biflowRecords', options.biflowRecords, 1, 2 ** 25);
   if (options.templates?.isBiflow === true && options.version !== 10) {
     const reason = 'only IPFIX has both directions in one record: choose version 10';
     throw new ExportError('bad-option', `export biflows in NetFlow v${options.version}`, reason);
