@@ -21,6 +21,7 @@ interface DeliveryOptions {
 /** A backlog from which nothing leaves for so long is not waited for. */
 const STALLED_MS = 1000;
 const POLL_MS = 5;
+const REFUSAL_INTERVAL_MS = 1000;
 
 export class Delivery {
   readonly #options: DeliveryOptions;
@@ -30,6 +31,8 @@ export class Delivery {
   #sessionNumber: number | undefined;
   #arrived = 0;
   #refusalsSeen = 0;
+  /** When templates were last sent again on account of refusals. */
+  #answeredMs = -Infinity;
   #movedMs = 0;
 
   constructor(options: DeliveryOptions) {
@@ -144,9 +147,13 @@ export class Delivery {
       session.begin();
     }
     const refusals = transport.refusals();
-    // A collector that did not listen has missed its templates.
-    if (refusals !== this.#refusalsSeen) session.expireTemplates();
+    const nowMs = performance.now();
+    // A collector that did not listen has missed its templates. Not with each message to one that is
+    // away: they are refused too.
+    if (refusals === this.#refusalsSeen || nowMs - this.#answeredMs < REFUSAL_INTERVAL_MS) return;
+    session.expireTemplates();
     this.#refusalsSeen = refusals;
+    this.#answeredMs = nowMs;
   }
 
   async #transmit(message: OutgoingMessage): Promise<void> {
