@@ -2,20 +2,38 @@
 import { nsToMs, type KernelClock } from '../flow/clock.js';
 import { CLOCK_BOOTTIME, CLOCK_REALTIME, loadLibc, type Libc } from './native/libc.js';
 
-/** Two clocks cannot be read at once: in between, the process may lose its processor. */
+/**
+ * Two clocks cannot be read at once: in between, the process may lose its processor. Within so much a
+ * difference is the measurement's own.
+ */
 const MAX_APART_NS = 100_000n;
 const ATTEMPTS = 5;
 
 export function openKernelClock({ clockNs }: Pick<Libc, 'clockNs'> = loadLibc()): KernelClock {
+  let knownNs: bigint | undefined;
+  /*
+   * Measured anew each time and changed only by more than the error: all who ask have the same scale, and
+   * a flow has the same times at each collector.
+   */
+  const steadyEpochNs = (): bigint => {
+    const { epochNs, apartNs } = measureBootEpoch(clockNs);
+    const toleranceNs = apartNs > MAX_APART_NS ? apartNs : MAX_APART_NS;
+    if (knownNs === undefined || distance(epochNs, knownNs) > toleranceNs) knownNs = epochNs;
+    return knownNs;
+  };
   return {
     bootNs: () => clockNs(CLOCK_BOOTTIME),
-    bootEpochMs: () => nsToMs(bootEpochNs(clockNs)),
-    bootEpochNs: () => bootEpochNs(clockNs),
+    bootEpochMs: () => nsToMs(steadyEpochNs()),
+    bootEpochNs: steadyEpochNs,
   };
 }
 
+function distance(a: bigint, b: bigint): bigint {
+  return a < b ? b - a : a - b;
+}
+
 /** The time of day is read between two readings of the other clock, and belongs to their middle. */
-function bootEpochNs(clockNs: Libc['clockNs']): bigint {
+function measureBootEpoch(clockNs: Libc['clockNs']): { epochNs: bigint; apartNs: bigint } {
   let closestNs: bigint | undefined;
   let epochNs = 0n;
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -28,5 +46,5 @@ function bootEpochNs(clockNs: Libc['clockNs']): bigint {
     }
     if (apartNs <= MAX_APART_NS) break;
   }
-  return epochNs;
+  return { epochNs, apartNs: closestNs ?? 0n };
 }

@@ -40,6 +40,26 @@ for (const { name, steps, readings, offByMs } of CASES) {
   });
 }
 
+t.test('the error of a measurement changes no time; a step of the clock does', async (t) => {
+  let stepNs = 0n;
+  let bootNs = 5_000_000_000n;
+  const clock = openKernelClock({
+    clockNs: (clock) => {
+      bootNs += 20_000n; // a reading takes its time
+      return clock === CLOCK_REALTIME ? BOOT_EPOCH_NS + bootNs + stepNs : bootNs;
+    },
+  });
+  const first = clock.bootEpochNs();
+  stepNs = 99_000n;
+  t.equal(clock.bootEpochNs(), first);
+  stepNs = -99_000n;
+  t.equal(clock.bootEpochNs(), first);
+  stepNs = 101_000n;
+  t.equal(clock.bootEpochNs(), first + 101_000n);
+  stepNs = -3600n * 1000n * MS;
+  t.equal(clock.bootEpochNs(), first - 3600n * 1000n * MS, 'an hour back');
+});
+
 t.test('the real clocks agree with Node within a second', async (t) => {
   const clock = openKernelClock();
   const nowMs = clock.bootEpochMs() + Number(clock.bootNs()) / 1e6;
