@@ -5,9 +5,13 @@ import { MessageDecoder } from './decoder/message-decoder.js';
 /**
  * Messages of one transport session, in order. Throws at whatever the standard does not allow, and
  * at what it allows but the exporter does not do: an element twice in a record, padding in IPFIX.
+ * @param options isStream: over TCP, TLS or in a file
  */
-export function decodeExport(messages: readonly Buffer[]): DecodedMessage[] {
-  const decoder = new MessageDecoder({ isStrict: true });
+export function decodeExport(
+  messages: readonly Buffer[],
+  { isStream = false }: { readonly isStream?: boolean } = {},
+): DecodedMessage[] {
+  const decoder = new MessageDecoder({ isStrict: true, isStream });
   return messages.map((octets) => {
     const message = decoder.decode(octets);
     for (const { template, values, fields } of message.records) {

@@ -78,7 +78,8 @@ function toFlow(line: string): NfdumpFlow {
 const TOTALS =
   /Flows: (\d+), Packets: (\d+), Bytes: (\d+), Sequence Errors: (\d+), Bad Packets: (\d+)/;
 
-function sumTotals(lines: readonly string[]): NfcapdTotals {
+/** @param lines of nfcapd's standard error */
+export function sumTotals(lines: readonly string[]): NfcapdTotals {
   const sums = [0, 0, 0, 0, 0];
   for (const line of lines) {
     TOTALS.exec(line)

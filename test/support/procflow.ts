@@ -10,16 +10,24 @@ export const PROCFLOW = [
   ...[process.execPath, join(PROJECT_ROOT, 'bin/procflow')],
 ] as const;
 
-export interface ExportOptions {
+interface MeteringOptions {
   readonly namespace?: Namespace;
   readonly interfaces: readonly string[];
-  readonly version: 9 | 10;
-  /** Of the collector on 127.0.0.1. */
-  readonly port: number;
   readonly cgroup: string;
   /** Further options as they stand on a command line. */
   readonly options?: readonly string[];
 }
+
+export type ExportOptions = MeteringOptions &
+  (
+    | {
+        readonly version: 9 | 10;
+        /** Of the collector on 127.0.0.1. */
+        readonly port: number;
+      }
+    /** As -n has them. */
+    | { readonly destinations: readonly string[] }
+  );
 
 /** What procflow says of itself when it ends. */
 export interface Summary {
@@ -50,10 +58,14 @@ export function startProcflow(
 
 function exportArguments(options: ExportOptions): string[] {
   const { namespace } = options;
+  const collectors =
+    'destinations' in options
+      ? options.destinations.flatMap((destination) => ['-n', destination])
+      : ['-n', `127.0.0.1:${options.port}`, '-v', String(options.version)];
   return [
     'export',
     ...options.interfaces.flatMap((name) => ['-i', name]),
-    ...['-n', `127.0.0.1:${options.port}`, '-v', String(options.version)],
+    ...collectors,
     ...['--cgroup', options.cgroup],
     ...(namespace === undefined ? [] : ['--netns', namespace.name]),
     ...(options.options ?? []),
