@@ -61,11 +61,7 @@ export function createOptions(settings: OptionsSettings): Options {
     .map((name) => optionsTemplate(format.version, name))
     .filter((template) => template !== undefined);
   return {
-    templateMessages: packControlMessages(
-      format,
-      templates.map((template) => optionsTemplateSet(format, template)),
-      maxMessageOctets,
-    ),
+    templateMessages: templateMessages(format, templates, maxMessageOctets),
     dataMessages: (source) => {
       const now = {
         interfaces: source.status.interfaces(),
@@ -83,7 +79,30 @@ export function createOptions(settings: OptionsSettings): Options {
   };
 }
 
-/** A set of its own for each: nfdump reads only the first options template of a set. */
+/**
+ * A template that has an element twice comes last, in a message of its own: logstash's codec loses the
+ * rest of a message with one.
+ */
+function templateMessages(
+  format: TemplateFormat,
+  templates: readonly OptionsTemplate[],
+  maxMessageOctets: number,
+): readonly ControlMessage[] {
+  const pack = (together: readonly OptionsTemplate[]): readonly ControlMessage[] => {
+    const sets = together.map((template) => optionsTemplateSet(format, template));
+    return packControlMessages(format, sets, maxMessageOctets);
+  };
+  const alone = templates.filter(repeatsElement);
+  const others = templates.filter((template) => !repeatsElement(template));
+  return [...pack(others), ...alone.flatMap((template) => pack([template]))];
+}
+
+function repeatsElement({ scope, fields }: OptionsTemplate): boolean {
+  const types = [...scope, ...fields].map(({ type }) => type);
+  return new Set(types).size < types.length;
+}
+
+/** A set of its own for each: nfdump and logstash read only the first options template of a set. */
 export function optionsTemplateSet(format: TemplateFormat, template: OptionsTemplate): ControlSet {
   const record = Buffer.alloc(format.optionsTemplateRecordOctets(template));
   format.writeOptionsTemplateRecord(template, record, 0);

@@ -42,7 +42,7 @@ export function optionsValues(
   switch (name) {
     case 'interfaces':
     case 'interfacesForNfdump':
-      return interfaces.map(interfaceValues);
+      return interfaces.map((metered) => ({ ...process, ...interfaceValues(metered) }));
     case 'samplingForNfdump':
     case 'sampling':
     case 'countSelector':

@@ -14,6 +14,7 @@ import type { MeteringStatus } from '../../src/flow/metering-status.js';
 import type { Sampling } from '../../src/flow/sampling.js';
 import { flowTemplates } from '../../src/templates/flow-template.js';
 import { CURL_FLOW } from '../support/described-flows.js';
+import type { FlowDescription } from '../support/flow-description.js';
 import { MessageDecoder } from '../support/decoder/message-decoder.js';
 import { startNfacctd, toNfacctdFlow } from '../support/nfacctd.js';
 import { startNfcapd, type Nfcapd } from '../support/nfcapd.js';
@@ -26,6 +27,7 @@ const STATUS: MeteringStatus = {
   interfaces: () => [
     { index: 2, name: 'eth0', description: 'up "link"' },
     { index: 3, name: 'wlan0', description: '' },
+    { index: 4, name: 'docker0', description: 'containers' },
   ],
   losses: () => ({ packets: 3, octets: 400, firstMs: EXPORTED_MS - 99, lastMs: EXPORTED_MS }),
 };
@@ -42,9 +44,13 @@ const EXPORTING = {
 const ALL = ['interfaces', 'sampling', 'statistics', 'reliability', 'flow-keys', 'types'] as const;
 
 /** Templates, options, flows, and once more options and flows, as one session. */
-async function session(version: 9 | 10, sampling: Sampling): Promise<Buffer[]> {
+async function session(
+  version: 9 | 10,
+  sampling: Sampling,
+  described: readonly FlowDescription[] = [CURL_FLOW],
+): Promise<Buffer[]> {
   const { sweep, transport } = await recordExport(version);
-  await sweep([CURL_FLOW]);
+  await sweep(described);
   const decoder = new MessageDecoder();
   const [templates, flows] = transport.messages.map((bytes): ControlMessage => {
     const decoded = decoder.decode(bytes);
@@ -138,11 +144,33 @@ for (const version of [9, 10] as const) {
         );
         const totals = nfcapd.totals();
         t.match(totals, { flows: 2, packets: 2 * packets * scale, badPackets: 0 });
+        t.same(nfcapd.complaints(), []);
         // nfcapd leaves options data out of its count, and takes the second round for a gap.
         t.equal(totals.sequenceErrors, version === 9 ? 0 : 1);
       },
     );
   }
+
+  t.test(`version ${version}: nfdump knows every interface by name`, async (t) => {
+    const flows = [2, 3, 4].flatMap((interfaceIndex): FlowDescription[] => [
+      { ...CURL_FLOW, interfaceIndex },
+      { ...CURL_FLOW, interfaceIndex, direction: 'ingress' },
+    ]);
+    const nfcapd = await startNfcapd(t);
+    await send(nfcapd.port, await session(version, { kind: 'none' }, flows));
+    await nfcapd.stop();
+    const names = [...new Set(lines(nfcapd, '%in;%inam;%out;%onam'))].sort();
+    t.same(names, [
+      '0;;2;eth0:up_link_',
+      '0;;3;wlan0',
+      '0;;4;docker0:containers',
+      '2;eth0:up_link_;0;',
+      '3;wlan0;0;',
+      '4;docker0:containers;0;',
+    ]);
+    t.same(nfcapd.complaints(), []);
+    t.match(nfcapd.totals(), { flows: 12, badPackets: 0 });
+  });
 
   t.test(`version ${version}: nfacctd learns how packets are sampled`, async (t) => {
     const nfacctd = await startNfacctd(t, { version });

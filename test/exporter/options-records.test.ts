@@ -105,11 +105,11 @@ const CASES: readonly {
     templates: [
       '0003 0016 010c 0003 0001 0095 0004', // set, template, observationDomainId
       '00a4 0008 00a5 0008', // ignoredPacketTotalCount, ignoredOctetTotalCount
+      '0003 001a 010e 0004 0001 0090 0004', // exportingProcessId
+      '00a6 0008 00a7 0008 00a8 0008', // notSentFlow-, notSentPacket-, notSentOctetTotalCount
       '0003 001e 010d 0005 0001 0095 0004',
       '00a4 0008 00a5 0008',
       '0143 0008 0143 0008', // observationTimeMilliseconds, twice
-      '0003 001a 010e 0004 0001 0090 0004', // exportingProcessId
-      '00a6 0008 00a7 0008 00a8 0008', // notSentFlow-, notSentPacket-, notSentOctetTotalCount
       '0003 0022 010f 0006 0001 0090 0004',
       '00a6 0008 00a7 0008 00a8 0008 0143 0008 0143 0008',
     ],
@@ -243,17 +243,16 @@ const CASES: readonly {
       },
     },
     templates: [
-      '0003 0016 0104 0003 0001',
-      '000a 0004 0052 0010 0053 0040', // ingressInterface; name, description
+      '0003 0012 0104 0002 0001',
+      '000a 0004 0052 0010', // ingressInterface; name
       '0003 0016 0105 0003 0001',
-      '000a 0004 000a 0004 0053 0040', // ingressInterface; the same; description
+      '0095 0004 000a 0004 0053 0040', // observationDomainId; ingressInterface, description
     ],
     data: [
-      '0104 0058 00000002',
+      '0104 0018 00000002',
       text('65746830', 16), // eth0
+      '0105 004c 00000007 00000002',
       text('65746830 3a20 7570205f6c696e6b5f', 64), // eth0: up _link_
-      '0105 004c 00000002 00000002',
-      text('65746830 3a20 7570205f6c696e6b5f', 64),
     ],
   },
   {
@@ -269,7 +268,7 @@ const CASES: readonly {
     data: ['0106 000c 00000007 0000000a', '0107 0010 00000007 0000000a 01 000000'],
   },
   {
-    title: 'v9 has interfaces as a scope',
+    title: 'v9 has interfaces as a scope, and for nfdump as a field',
     version: 9,
     kind: 'interfaces',
     source: {
@@ -279,16 +278,10 @@ const CASES: readonly {
       },
     },
     templates: [
-      '0001 0018 0104 0004 0008 0002 0004 0052 0010 0053 0040 0000',
-      '0001 0018 0105 0004 0008 0002 0004 000a 0004 0053 0040 0000',
+      '0001 0014 0104 0004 0004 0002 0004 0052 0010 0000',
+      '0001 0018 0105 0004 0008 0001 0004 000a 0004 0053 0040 0000', // scope system
     ],
-    data: [
-      '0104 0058 00000001',
-      text('6c6f', 16),
-      text('6c6f', 64),
-      '0105 004c 00000001 00000001',
-      text('6c6f', 64),
-    ],
+    data: ['0104 0018 00000001', text('6c6f', 16), '0105 004c 00000007 00000001', text('6c6f', 64)],
   },
   {
     title: 'v9 tells losses without their times, also when there are some',
@@ -366,6 +359,47 @@ t.test('messages keep to their limit and count their records', (t) => {
   t.end();
 });
 
+/** Of each set, the ids of its options templates with the types of all their fields. */
+function templateTypes(version: 9 | 10, message: ControlMessage): Map<number, number[]> {
+  const { bytes } = message;
+  const format = version === 9 ? NETFLOW_V9 : IPFIX;
+  const types = new Map<number, number[]>();
+  let end = format.headerOctets;
+  for (let start = end; start < bytes.length; start = end) {
+    end = start + bytes.readUInt16BE(start + 2);
+    const counted = bytes.readUInt16BE(start + 6);
+    const fields = version === 10 ? counted : (counted + bytes.readUInt16BE(start + 8)) / 4;
+    const at = Array.from({ length: fields }, (_, i) => start + 10 + 4 * i);
+    t.ok(end - start - (10 + 4 * fields) < 4, 'a set of its own');
+    types.set(
+      bytes.readUInt16BE(start + 4),
+      at.map((position) => bytes.readUInt16BE(position)),
+    );
+  }
+  return types;
+}
+
+t.test('a template with an element twice has a message of its own, behind all others', (t) => {
+  for (const version of [9, 10] as const) {
+    const all = settings(version, ALL, { kind: 'random', interval: 10 });
+    const messages = createOptions(all).templateMessages.map((message) =>
+      templateTypes(version, message),
+    );
+    const [together, ...alone] = messages;
+    for (const types of together?.values() ?? []) t.equal(new Set(types).size, types.length);
+    t.equal(together?.size, version === 9 ? 7 : 10);
+    const losses = [
+      [[0x10d, [149, 164, 165, 323, 323]]],
+      [[0x10f, [144, 166, 167, 168, 323, 323]]],
+    ];
+    t.same(
+      alone.map((types) => [...types]),
+      version === 9 ? [] : losses,
+    );
+  }
+  t.end();
+});
+
 t.test('a strict decoder reads all of it', (t) => {
   const interfaces = () => [{ index: 2, name: 'eth0', description: '' }];
   const source = { ...QUIET, status: { ...QUIET.status, interfaces } };
@@ -418,7 +452,8 @@ t.test('a long alias is cut at a character, and its field ends in a NUL', (t) =>
     ...QUIET,
     status: { ...QUIET.status, interfaces },
   });
-  const start = 16 + 4 + 4 + 16;
+  // Behind the set with the name: the set's header, the scope, the index.
+  const start = 16 + (4 + 4 + 16) + 4 + 4 + 4;
   const field = message?.bytes.subarray(start, start + 64) ?? Buffer.alloc(0);
   t.equal(field.toString('utf8').replaceAll('\0', ''), `eth0: ${'é'.repeat(28)}`);
   t.equal(field[63], 0);

@@ -36,6 +36,8 @@ export interface Nfcapd {
   nfdump(...args: readonly string[]): string;
   /** What nfcapd counted itself; after stop() only. */
   totals(): NfcapdTotals;
+  /** What it said beyond what it always says; after stop() only. */
+  complaints(): readonly string[];
 }
 
 /** A UDP port of loopback that is free now. */
@@ -90,6 +92,10 @@ export function sumTotals(lines: readonly string[]): NfcapdTotals {
   return { flows, packets, octets, sequenceErrors, badPackets };
 }
 
+/** What it says of itself, of exporters that it meets, and when it ends. */
+const ORDINARY =
+  /^(Startup|Terminating) nfcapd\.$|^(Add flow source|Bound to|(Standard|System) set|Init |Process_\w+: New|Add new sampler|Ident: |Total ignored packets: 0$)/;
+
 const FORMAT = 'fmt:%sa;%da;%sp;%dp;%pr;%pkt;%byt;%uname';
 const PLAIN = ['-q', '-N', '-6'];
 
@@ -122,6 +128,8 @@ export async function startNfcapd(t: Teardown): Promise<Nfcapd> {
     port,
     nfdump,
     totals: () => sumTotals(program.err),
+    complaints: () =>
+      [...program.out, ...program.err].filter((line) => line !== '' && !ORDINARY.test(line)),
     async stop() {
       await awaitQueue(); // at SIGTERM it would leave unread what it has not read
       await program.stop('SIGTERM');
