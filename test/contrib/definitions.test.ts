@@ -6,6 +6,11 @@ import t from 'tap';
 import { parse } from 'yaml';
 import { VARIABLE_LENGTH } from '../../src/templates/flow-fields.js';
 import { flowTemplate } from '../../src/templates/flow-template.js';
+import {
+  OPTIONS_KINDS,
+  optionsTemplate,
+  optionsTemplateNames,
+} from '../../src/templates/options-templates.js';
 import { INFORMATION_ELEMENTS } from '../../src/templates/information-elements.gen.js';
 import { NFACCTD_CONTRIB, NFACCTD_PRIMITIVES } from '../support/nfacctd.js';
 import { PROJECT_ROOT } from '../support/requirements.js';
@@ -24,6 +29,8 @@ interface Definition {
 const NTOP = 35632;
 /** Not known to logstash's codec in v9, and not ntop's either. */
 const NEWER_IN_NETFLOW9: readonly string[] = ['fragmentFlags', 'dot1qCustomerVlanId'];
+/** Of options records in v9, what the codec knows. */
+const KNOWN_IN_NETFLOW9_OPTIONS: readonly number[] = [10, 34, 35, 40, 41, 42, 82, 83];
 
 function read(...path: readonly string[]): string {
   return readFileSync(join(PROJECT_ROOT, 'contrib', ...path), 'utf8');
@@ -47,6 +54,28 @@ function exported(version: Version): Definition[] {
     byNumber.set(number, { name: element, number, isString: dataType === 'string', octets });
   }
   return [...byNumber.values()];
+}
+
+/** The codec has all elements of IPFIX options. */
+function unknownInOptions(version: Version): Definition[] {
+  if (version === 10) return [];
+  const byNumber = new Map<string, Definition>();
+  for (const name of optionsTemplateNames(OPTIONS_KINDS)) {
+    for (const { type, octets, encoding } of optionsTemplate(version, name)?.fields ?? []) {
+      if (KNOWN_IN_NETFLOW9_OPTIONS.includes(type)) continue;
+      const number = String(type);
+      const isString = encoding === 'string';
+      byNumber.set(number, { name: ianaName(type), number, isString, octets });
+    }
+  }
+  return [...byNumber.values()];
+}
+
+function ianaName(type: number): string {
+  const elements = Object.entries(INFORMATION_ELEMENTS);
+  const found = elements.find(([, { id, enterprise }]) => id === type && enterprise === 0);
+  if (found === undefined) throw new Error(`IANA has no element ${type}`);
+  return found[0];
 }
 
 function processElements(version: Version): Definition[] {
@@ -93,11 +122,13 @@ function readDefinitions(fields: FieldList, prefix = ''): object[] {
 }
 
 function logstashDefinitions(version: Version): object[] {
-  return sorted(exported(version)).map(({ name, number, isString, octets }) => ({
-    number,
-    type: isString ? ':string' : `:uint${octets * 8}`,
-    name: `:${name}`,
-  }));
+  return sorted([...exported(version), ...unknownInOptions(version)]).map(
+    ({ name, number, isString, octets }) => ({
+      number,
+      type: isString ? ':string' : `:uint${octets * 8}`,
+      name: `:${name}`,
+    }),
+  );
 }
 
 t.test('logstash/netflow.yaml and ipfix.yaml are what is exported', async (t) => {
