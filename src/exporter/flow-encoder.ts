@@ -74,6 +74,7 @@ export class FlowEncoder {
 
   /** @param size of what stands in the batch: flow records or, with biflows, entries of them */
   *#encode(batch: FlowRecordBatch, size: number): Generator<PackedMessage> {
+    const { hasWordCounters } = this.#plan;
     let encoded = 0;
     // One template after the other: each change of it costs a set header.
     for (const plan of this.#plan.plans) {
@@ -81,18 +82,19 @@ export class FlowEncoder {
         const offset = i * size;
         if (!isFor(plan, batch.bytes, offset, size)) continue;
         encoded++;
-        yield* this.#append(plan, batch.bytes, offset);
+        if (hasWordCounters && !fitsWords(batch.bytes, offset)) {
+          yield* this.#appendParts(plan, batch.bytes, offset);
+          continue;
+        }
+        // Without another generator: this is run for each record.
+        const message = this.#packer.append(plan, batch.bytes, offset);
+        if (message !== undefined) yield message;
       }
     }
     this.#notExportable += batch.count - encoded;
   }
 
-  *#append(plan: RecordPlan, bytes: Buffer, offset: number): Generator<PackedMessage> {
-    if (!this.#plan.hasWordCounters || fitsWords(bytes, offset)) {
-      const message = this.#packer.append(plan, bytes, offset);
-      if (message !== undefined) yield message;
-      return;
-    }
+  *#appendParts(plan: RecordPlan, bytes: Buffer, offset: number): Generator<PackedMessage> {
     for (const part of splitCounters(bytes, offset)) {
       const message = this.#packer.append(plan, part, 0);
       if (message !== undefined) yield message;

@@ -105,6 +105,9 @@ export class RecordProcesses {
 
   /** Each part is sanitised by itself: what one is cut short by must not run into the next. */
   #render({ parts }: ProcessTextFormat, side: FlowSide): Uint8Array {
+    const [only] = parts;
+    // As it is by default: the field itself sanitises it.
+    if (parts.length === 1 && typeof only === 'string') return this.#valueOf(only, side);
     const rendered = this.#rendered;
     let at = 0;
     for (const part of parts) {
