@@ -51,12 +51,14 @@ export function exportSummaryLines(summary: ExportSummary): string[] {
 }
 
 function sentLines(collector: CollectorStatistics, isOneOfSeveral: boolean): string[] {
-  const { destination, records, messages, octets, templates, optionsRecords } = collector;
+  const { destination, records, messages, octets, templates, optionsRecords, refusals } = collector;
   const to = isOneOfSeveral ? ` to ${destination}` : '';
   const options = optionsRecords === 0 ? '' : ` and ${optionsRecords} options records`;
+  const isAwaited = refusals > 0 && !destination.startsWith('udp:');
+  const away = isAwaited ? `; it was away when looked for ${refusals} times` : '';
   return [
     `sent${to} ${records} records in ${messages} messages of together ${octets} bytes, ` +
-      `and ${templates} templates${options}`,
+      `and ${templates} templates${options}${away}`,
   ];
 }
 
@@ -127,9 +129,11 @@ function exportLosses(statistics: CollectorStatistics, isOneOfSeveral: boolean):
   const { destination, lastError, lostPackets, lostOctets } = statistics;
   const why = lastError === undefined ? '' : `: ${lastError}`;
   const sums = `${lostPackets} packets, ${lostOctets} octets`;
+  // Who makes the sender wait loses nothing by being away.
+  const refusedMessages = destination.startsWith('udp:') ? statistics.refusals : 0;
   const losses: Loss[] = [
     [statistics.lostRecords, `records (${sums}) in messages that could not be sent${why}`],
-    [statistics.refusals, 'times the collector was not listening: a message lost each time'],
+    [refusedMessages, 'times the collector was not listening: a message lost each time'],
     [statistics.notExportable, 'flow records that the format cannot express'],
     [statistics.crowdedOutRecords, 'flow records not joined to their reverse: too many waited'],
     [statistics.truncatedFields, 'names and command lines cut to the length of their field'],

@@ -14,6 +14,8 @@ import type { FlowSink } from '../flow/flow-sink.js';
 import type { MeteringStatus } from '../flow/metering-status.js';
 import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory } from '../flow/process-directory.js';
+import { ExportError } from '../exporter/export-error.js';
+import { ConfigError } from './config-error.js';
 import { addressText, type CollectorAddress } from './collector-address.js';
 import type { CollectorConfig, ExportConfig } from './export-config.js';
 
@@ -54,7 +56,7 @@ export async function openExporters(
   const exporters: ExportingProcess[] = [];
   try {
     for (const collector of collectors) {
-      const exporter = createExporter(collector, context);
+      const exporter = createChecked(collector, context);
       await exporter.open();
       exporters.push(exporter);
     }
@@ -71,6 +73,17 @@ export async function openExporters(
         return { destination, ...exporter.statistics() };
       }),
   };
+}
+
+/** What turns out to be impossible when all settings of a collector come together is its user's mistake. */
+function createChecked(collector: CollectorConfig, context: ExportContext): ExportingProcess {
+  try {
+    return createExporter(collector, context);
+  } catch (error) {
+    if (!(error instanceof ExportError) || error.code !== 'bad-option') throw error;
+    const advice = 'procflow export --help tells what can be given';
+    throw new ConfigError(`-n ${addressText(collector.address)}`, error.message, advice);
+  }
 }
 
 function createExporter(collector: CollectorConfig, context: ExportContext): ExportingProcess {

@@ -69,6 +69,11 @@ export function checkOptions(
     throw new ExportError('bad-option', `set ${name} to ${value}`, reason);
   };
   const longest = isReliable ? LONGEST_MESSAGE_OCTETS : LONGEST_DATAGRAM_OCTETS;
+  if (options.maxMessageOctets < leastOctets) {
+    const operation = `send messages of at most ${options.maxMessageOctets} octets`;
+    const reason = `one with a single record, or template, can have ${leastOctets}`;
+    throw new ExportError('bad-option', operation, reason);
+  }
   check('maxMessageOctets', options.maxMessageOctets, leastOctets, longest);
   check('observationDomainId', options.observationDomainId, 0, WORD - 1);
   check('templateRefreshMs', options.templateRefreshMs, 1000, WORD - 1);

@@ -111,6 +111,13 @@ t.test('of several collectors each has lines of its own', async (t) => {
   );
 });
 
+t.test('a collector that makes the sender wait loses nothing by being away', async (t) => {
+  const exported = [{ ...EXPORTED, destination: 'tcp://192.0.2.2:4739', refusals: 3 }];
+  const lines = exportSummaryLines({ ...SUMMARY, exported });
+  t.ok(lines.some((line) => line.endsWith('it was away when looked for 3 times')));
+  t.ok(lines.includes('nothing was lost'));
+});
+
 t.test('live shows the counters that tell of trouble, and only those', async (t) => {
   const trouble = {
     MALFORMED_PACKETS: 2,
