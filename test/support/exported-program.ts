@@ -12,6 +12,8 @@ const HEADER_OCTETS = 28;
 export interface ExportedProgram {
   readonly name: string;
   readonly pid: number;
+  /** Where its datagrams left. */
+  readonly interfaceName: string;
   /** The port that it sent to. */
   readonly port: number;
   /** Of its flow. */
@@ -55,5 +57,7 @@ export async function exportProgram(
   await server.success();
   takeDown(pair);
   const octets = DATAGRAMS * (HEADER_OCTETS + PAYLOAD_OCTETS);
-  return { name, pid, port, packets: DATAGRAMS, octets, summary: await exporter.stop() };
+  const { interfaceName } = pair.a;
+  const summary = await exporter.stop();
+  return { name, pid, interfaceName, port, packets: DATAGRAMS, octets, summary };
 }
