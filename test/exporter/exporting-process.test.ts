@@ -174,7 +174,10 @@ t.test('what cannot be met is refused with its reason', async (t) => {
     directory: DIRECTORY,
   } as const;
   const cases = [
-    { change: { maxMessageOctets: 200 }, message: /^send messages of at most 200 octets: .* can have \d+$/ },
+    {
+      change: { maxMessageOctets: 200 },
+      message: /^send messages of at most 200 octets: .* can have \d+$/,
+    },
     { change: { maxMessageOctets: 70_000 }, message: /maxMessageOctets/ },
     { change: { observationDomainId: -1 }, message: /observationDomainId/ },
     { change: { templateRefreshMs: 0.5 }, message: /templateRefreshMs/ },
