@@ -80,7 +80,14 @@ export async function runMeter(
   metering.source = source;
   directory.follow(source.processes);
   const session = runMeterSession({
-    source,
+    source: {
+      ...source,
+      // A sink that is still closing may ask, and the kernel's counters are gone by then.
+      close: () => {
+        delete metering.source;
+        source.close();
+      },
+    },
     sinks,
     sweepIntervalMs: sweepIntervalMs(config),
     signal: hooks.signal,
