@@ -33,6 +33,7 @@ export class Delivery {
   #refusalsSeen = 0;
   /** When templates were last sent again on account of refusals. */
   #answeredMs = -Infinity;
+  #hasLostControl = false;
   #movedMs = 0;
 
   constructor(options: DeliveryOptions) {
@@ -92,12 +93,12 @@ export class Delivery {
     const { backlog, counters, transport } = this.#options;
     this.#isStopped = true;
     this.wake();
+    await transport.close();
+    await this.#running;
     this.#noteArrivals();
     for (const message of backlog.clear()) {
       counters.lose(message, 'the exporter ended before the collector took them');
     }
-    await transport.close();
-    await this.#running;
   }
 
   async #run(): Promise<void> {
@@ -150,8 +151,13 @@ export class Delivery {
     const nowMs = performance.now();
     // A collector that did not listen has missed its templates. Not with each message to one that is
     // away: they are refused too.
-    if (refusals === this.#refusalsSeen || nowMs - this.#answeredMs < REFUSAL_INTERVAL_MS) return;
+    const isAnswered =
+      refusals === this.#refusalsSeen || nowMs - this.#answeredMs < REFUSAL_INTERVAL_MS;
+    // Templates that could not be sent go with the next flows, and not at once: it may fail each time.
+    const isMissing = this.#hasLostControl && backlog.peek() !== undefined;
+    if (isAnswered && !isMissing) return;
     session.expireTemplates();
+    this.#hasLostControl = false;
     this.#refusalsSeen = refusals;
     this.#answeredMs = nowMs;
   }
@@ -166,6 +172,7 @@ export class Delivery {
     } catch (error) {
       if (error instanceof ExportError && isEnd(error)) throw error;
       if (isFlowMessage(message)) backlog.drop();
+      else this.#hasLostControl = true;
       counters.fail(message, error);
       return;
     }

@@ -20,7 +20,7 @@ export interface SessionOptions {
   readonly observationDomainId: number;
   /** Templates are repeated this often; Infinity: once a session. */
   readonly templateRefreshMs: number;
-  /** And after so many messages. */
+  /** And after so many messages with flows. */
   readonly templateRefreshMessages: number;
   readonly optionsPeriodMs: number;
   readonly sampling: Sampling;
@@ -95,7 +95,8 @@ export class TransportSession {
     };
     format.writeMessageHeader(header, bytes);
     this.#sequenceNumber = (this.#sequenceNumber + format.sequenceStep(dataRecords)) % WORD;
-    this.#messagesSinceTemplates++;
+    // Only these: templates that are several messages would be due again by themselves.
+    if (isFlowMessage(message)) this.#messagesSinceTemplates++;
   }
 
   #areTemplatesDue(): boolean {

@@ -100,7 +100,10 @@ export class TcpConnection {
     });
   }
 
-  /** Waits a little for what is not yet acknowledged; then the kernel goes on by itself. */
+  /**
+   * Waits a little for what is not yet acknowledged. What is not by then counts as lost, and the kernel
+   * drops it: it must not arrive after all.
+   */
   async close(): Promise<void> {
     const { raw, stream } = this.#link;
     if (this.#isLost) return;
@@ -114,9 +117,11 @@ export class TcpConnection {
       });
     }
     const operation = `send to ${this.#options.destination}`;
+    const isLeft = this.#rejectSend !== undefined || this.#ends.length > 0;
     this.#rejectSend?.(new ExportError('not-open', operation, 'the transport was closed'));
     this.#rejectSend = undefined;
-    this.#finish('closed');
+    if (isLeft) this.#lose('closed');
+    else this.#finish('closed');
     if (raw.destroyed) return;
     const timer = setTimeout(() => raw.destroy(), CLOSE_WAIT_MS);
     const closed = once(raw, 'close');
