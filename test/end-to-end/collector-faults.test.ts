@@ -1,5 +1,6 @@
 // Several collectors at once, of which one is well, one stalls, one dies and comes back, and one is not
 // there: the well one gets every flow in time, and what the others lack is counted to the record.
+import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import { MessageDecoder } from '../support/decoder/message-decoder.js';
 import { sequenceGaps } from '../support/decoder/sequence-check.js';
@@ -156,6 +157,30 @@ t.test('a collector that stalls, dies, or is not there harms no other', { skip }
   const absent = accountOf(err, udp(absentPort));
   t.ok(absent.refusals > 0, `noticed ${absent.refusals} times that nobody listens`);
   t.equal(absent.sent + absent.lost, metered.records);
+});
+
+t.test('a collector that comes back while procflow ends gets all of it', { skip }, async (t) => {
+  const place = { namespace: createNamespace(t), cgroup: createCgroup(t) };
+  const away = await TcpCollector.listen(t);
+  const { port } = away;
+  await away.stop();
+  const program = startProcflow(t, [
+    ...['export', '-i', 'lo', '--netns', place.namespace.name, '--cgroup', place.cgroup],
+    ...['-n', `tcp://127.0.0.1:${port}?version=10&reconnect=0.1`],
+  ]);
+  await program.line('err', /^procflow: metering/);
+  await traffic(t, place, 300);
+  const ending = program.stop();
+  // Of the three seconds that it is waited for. Nothing tells that the last sweep is over, and that
+  // the kernel's part of procflow is gone, which the options of a session are about too.
+  await delay(1000);
+  const collector = await TcpCollector.listen(t, { port });
+  t.same(await ending, { code: 0, signal: null });
+  await collector.allEnded();
+  const metered = totalsOf(program.err);
+  t.ok(metered.packets >= 300);
+  t.same(collected(collector.connections), metered);
+  t.match(program.err.join('\n'), /nothing was lost/);
 });
 
 t.test('two exporters on one host have two observation domains', { skip }, async (t) => {
