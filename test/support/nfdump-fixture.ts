@@ -2,7 +2,7 @@
 import { createSocket } from 'node:dgram';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { TemplateProfile } from '../../src/templates/flow-fields.js';
+import type { ElementName, TemplateProfile } from '../../src/templates/flow-fields.js';
 import { parseProcessTextFormat } from '../../src/templates/process-text-format.js';
 import { startDefaultNfcapd } from './default-nfcapd.js';
 import type { FlowDescription } from './flow-description.js';
@@ -12,8 +12,9 @@ import { directoryOf, recordExport, type Identities } from './recorded-export.js
 /** flows.json of a case. */
 export interface NfdumpCase {
   readonly description: string;
-  readonly version: 9 | 10;
-  readonly profile?: TemplateProfile;
+  readonly version: 1 | 5 | 9 | 10;
+  /** A name, or elements of the user's choice. */
+  readonly profile?: TemplateProfile | readonly ElementName[];
   readonly nameFormat?: string;
   readonly isBiflow?: boolean;
   /** How many nfdump prints, where they are not as many as the flows. */
