@@ -4,7 +4,9 @@ import type { ExportingProcessOptions } from '../../src/exporter/export-options.
 import type { ExportingProcess } from '../../src/exporter/exporting-process.js';
 import type { MessageTransport } from '../../src/exporter/message-transport.js';
 import type { KernelClock } from '../../src/flow/clock.js';
+import type { MeteringStatus } from '../../src/flow/metering-status.js';
 import type { ProcessDirectory, ProcessIdentity } from '../../src/flow/process-directory.js';
+import type { DecodedMessage, DecodedRecord } from './decoder/decoded-message.js';
 import { flowBatch } from './flow-description.js';
 import type { FlowDescription } from './flow-description.js';
 
@@ -94,6 +96,25 @@ export class RecordingTransport implements MessageTransport {
   }
 }
 
+/** Of a metering process that samples, has an interface and has lost packets. */
+export const METERING_STATUS: MeteringStatus = {
+  sampling: { kind: 'count', interval: 10 },
+  interfaces: () => [{ index: 2, name: 'eth0', description: 'uplink' }],
+  losses: () => ({ packets: 3, octets: 400, firstMs: BOOT_EPOCH_MS, lastMs: BOOT_EPOCH_MS }),
+};
+
+/** As TCP and files are: a session ends where a connection does. */
+export function streamTransport(): RecordingTransport {
+  const transport = new RecordingTransport();
+  transport.isReliable = true;
+  return transport;
+}
+
+/** Options records too. */
+export function allRecords(messages: readonly DecodedMessage[]): readonly DecodedRecord[] {
+  return messages.flatMap(({ records }) => records);
+}
+
 export interface RecordedExport {
   readonly exporter: ExportingProcess;
   readonly transport: RecordingTransport;
@@ -105,8 +126,8 @@ export interface RecordedExport {
 export async function recordExport(
   version: 1 | 5 | 9 | 10,
   options: Partial<ExportingProcessOptions> = {},
+  transport = new RecordingTransport(),
 ): Promise<RecordedExport> {
-  const transport = new RecordingTransport();
   const clock = new FakeClock();
   const exporter = createExportingProcess(
     {
