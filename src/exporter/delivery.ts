@@ -1,6 +1,6 @@
 // Takes messages from the backlog to the transport, in order, spread over time where the transport
 // wants it, and keeps account of what arrived and what was lost. Runs beside the sweeps.
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { ExportBacklog } from './export-backlog.js';
 import type { ExportCounters } from './export-counters.js';
 import { ExportError } from './export-error.js';
@@ -21,6 +21,8 @@ interface DeliveryOptions {
 /** A backlog from which nothing leaves for so long is not waited for. */
 const STALLED_MS = 1000;
 const POLL_MS = 5;
+/** Messages that are taken before others get their turn. */
+const OFFERS_A_TURN = 32;
 const REFUSAL_INTERVAL_MS = 1000;
 
 export class Delivery {
@@ -34,7 +36,11 @@ export class Delivery {
   /** When templates were last sent again on account of refusals. */
   #answeredMs = -Infinity;
   #hasLostControl = false;
-  #movedMs = 0;
+  /** When a message last left the backlog. */
+  #movedMs = -Infinity;
+  /** The same, when it was waited in vain for the next to leave. */
+  #givenUpMs = NaN;
+  #offered = 0;
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
@@ -55,17 +61,35 @@ export class Delivery {
    */
   async offer(message: FlowMessage): Promise<void> {
     const { backlog, counters } = this.#options;
-    if (backlog.isEmpty) this.#movedMs = performance.now();
-    while (!backlog.hasRoom(message)) {
-      if (this.#isStalled()) {
-        counters.lose(message, 'the backlog is full: the collector does not keep up');
-        return;
-      }
-      await sleep(POLL_MS);
-      this.#noteArrivals();
+    // Whoever encodes a whole sweep at once would leave no time to send it.
+    if (++this.#offered % OFFERS_A_TURN === 0) await nextTurn();
+    if (!(await this.#awaitRoom(message))) {
+      counters.lose(message, 'the backlog is full: the collector does not keep up');
+      return;
     }
     backlog.put(message);
     this.wake();
+  }
+
+  /**
+   * Waits as long as messages leave, and for a while from when it began to wait: before, the exporter itself
+   * may have stood still. When that was in vain, not again until a message has left.
+   */
+  async #awaitRoom(message: FlowMessage): Promise<boolean> {
+    const { backlog } = this.#options;
+    const begunMs = performance.now();
+    while (!backlog.hasRoom(message)) {
+      const hadLeftMs = this.#movedMs;
+      const isGivenUp = hadLeftMs === this.#givenUpMs;
+      // Also then: messages leave only where others get their turn.
+      await (isGivenUp ? nextTurn() : sleep(POLL_MS));
+      this.#noteArrivals();
+      if (this.#movedMs !== hadLeftMs) continue;
+      if (!isGivenUp && performance.now() - Math.max(hadLeftMs, begunMs) <= STALLED_MS) continue;
+      this.#givenUpMs = hadLeftMs;
+      return backlog.hasRoom(message);
+    }
+    return true;
   }
 
   /** Looks whether templates or options are due. */
@@ -189,10 +213,6 @@ export class Delivery {
     for (const message of backlog.arrived(confirmed - this.#arrived)) counters.arrive(message);
     this.#arrived = confirmed;
     this.#movedMs = performance.now();
-  }
-
-  #isStalled(): boolean {
-    return performance.now() - this.#movedMs > STALLED_MS;
   }
 
   async #sleepUntilWoken(): Promise<void> {
