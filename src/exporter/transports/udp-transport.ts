@@ -5,6 +5,7 @@ import { ExportError, systemErrorCode } from '../export-error.js';
 import type { MessageTransport } from '../message-transport.js';
 import { endpointUrl, lookUpName, resolveEndpoint } from './endpoint.js';
 import type { Endpoint, NameLookup, ResolvedAddress, SourceAddress } from './endpoint.js';
+import { LocalReceiver, isOwnAddress } from './local-receiver.js';
 import { openUdpSocket } from './udp-socket.js';
 import type { DeviceSocketOpener, UdpSocket } from './udp-socket.js';
 
@@ -51,6 +52,8 @@ class UdpTransport implements MessageTransport {
   /** Where the collector is now; the socket follows at the next ready(). */
   #remote: ResolvedAddress | undefined;
   #socketRemote: ResolvedAddress | undefined;
+  /** The collector's socket, where it is on this host. */
+  #receiver: LocalReceiver | undefined;
   #isBroken = false;
   #reopening: Promise<void> | undefined;
   #reopenedMs = -Infinity;
@@ -90,6 +93,7 @@ class UdpTransport implements MessageTransport {
   }
 
   async send(bytes: Buffer, octets: number): Promise<void> {
+    await this.#receiver?.awaitRoom();
     const socket = this.#socket;
     if (this.#state !== 'open') throw this.#notOpen();
     if (socket === undefined) throw this.#sendError(octets, 'there is no socket to it');
@@ -163,6 +167,7 @@ class UdpTransport implements MessageTransport {
     }
     this.#socket = opened;
     this.#socketRemote = remote;
+    this.#receiver = isOwnAddress(remote.address) ? new LocalReceiver({ port }) : undefined;
     this.#isBroken = false;
     this.#lastFailure = '';
     this.#session++;
