@@ -6,7 +6,7 @@ import type { Metered } from '../bpf-loader/packet-capture.js';
 import { findCgroup2Mount } from '../bpf-loader/socket-hooks.js';
 import type { KernelClock } from '../flow/clock.js';
 import type { FlowSink } from '../flow/flow-sink.js';
-import type { MeteringStatus } from '../flow/metering-status.js';
+import type { MeteredInterface, MeteringStatus } from '../flow/metering-status.js';
 import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory, ProcessStatistics } from '../flow/process-directory.js';
 import { KnownProcesses } from '../process/known-processes.js';
@@ -67,7 +67,7 @@ export async function runMeter(
   const directory = openDirectory(config, clock);
   const { nonProcessNames } = config;
   const metering: { source?: KernelFlowSource } = {};
-  const status = meteringStatus(config, metering);
+  const status = meteringStatus(config, metering, hooks.onNotice);
   // The sinks first: a collector that cannot be reached is known before the kernel is touched.
   const sinks = await openSinks({ clock, directory, nonProcessNames, status });
   let source: KernelFlowSource;
@@ -82,10 +82,15 @@ export async function runMeter(
   const session = runMeterSession({
     source: {
       ...source,
-      // A sink that is still closing may ask, and the kernel's counters are gone by then.
+      // A sink that is still closing may ask, and what the kernel knew is gone by then.
       close: () => {
-        delete metering.source;
-        source.close();
+        try {
+          status.interfaces();
+          status.losses();
+        } finally {
+          delete metering.source;
+          source.close();
+        }
       },
     },
     sinks,
@@ -107,15 +112,30 @@ export async function runMeter(
   }
 }
 
-/** Of the source once there is one: sinks are opened before it, but told of nothing till then. */
+/**
+ * Of the source once there is one: sinks are opened before it, but told of nothing till then. What was
+ * known last, once it is closed: a sink may still begin a session.
+ */
 function meteringStatus(
   { sampling }: MeterConfig,
   metering: { readonly source?: KernelFlowSource },
+  onNotice: (line: string) => void,
 ): MeteringStatus {
   const watch = new MeteringLossWatch(() => metering.source?.counters());
+  let known: readonly MeteredInterface[] = [];
   return {
     sampling,
-    interfaces: () => metering.source?.interfaces() ?? [],
+    interfaces: () => {
+      try {
+        known = metering.source?.interfaces() ?? known;
+      } catch (error) {
+        // Flows are worth more than the names of their interfaces.
+        onNotice(
+          `look at the interfaces: ${error instanceof Error ? error.message : String(error)}`,
+        );
+      }
+      return known;
+    },
     losses: () => watch.losses(),
   };
 }

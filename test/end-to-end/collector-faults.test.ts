@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import { MessageDecoder } from '../support/decoder/message-decoder.js';
 import { sequenceGaps } from '../support/decoder/sequence-check.js';
-import { unsigned } from '../support/decoder/field-values.js';
+import { text, unsigned } from '../support/decoder/field-values.js';
 import { exportedRecords, decodeExport } from '../support/exported-messages.js';
 import { runGenerator, startGenerator, type Place } from '../support/generators.js';
 import { createNamespace } from '../support/network-namespace.js';
@@ -181,6 +181,12 @@ t.test('a collector that comes back while procflow ends gets all of it', { skip 
   t.ok(metered.packets >= 300);
   t.same(collected(collector.connections), metered);
   t.match(program.err.join('\n'), /nothing was lost/);
+  const [connection] = collector.connections;
+  const options = decodeExport(connection?.messages ?? []).flatMap(({ records }) =>
+    records.filter(({ isOptions }) => isOptions),
+  );
+  const names = options.flatMap(({ fields }) => fields.get('0/82') ?? fields.get('0/83') ?? []);
+  t.ok(names.map(text).includes('lo'), 'the names of the interfaces too');
 });
 
 t.test('two exporters on one host have two observation domains', { skip }, async (t) => {
