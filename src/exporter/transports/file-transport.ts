@@ -1,12 +1,15 @@
 // Messages into IPFIX files (RFC 5655). Each file is a session of its own: it begins with templates,
 // and appears under its name when it is whole.
 import { constants } from 'node:fs';
-import { access, stat, unlink } from 'node:fs/promises';
+import { access, open, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ExportError, systemErrorCode } from '../export-error.js';
 import type { MessageTransport } from '../message-transport.js';
-import { MessageFile, partPath, pathWithTime, publish, publishLeftover } from './message-file.js';
+import { claimFile } from './file-claim.js';
+import type { FileClaim } from './file-claim.js';
+import { publishLeftover } from './leftover-file.js';
+import { MessageFile, partPath, pathWithTime, publish } from './message-file.js';
 
 export interface FileTransportOptions {
   readonly path: string;
@@ -25,6 +28,8 @@ export interface FileTransportOptions {
 const DEFAULT_RETRY_INTERVAL_MS = 1000;
 /** What setTimeout can wait at most: 24 days. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** There may be room again. */
+const FULL = ['ENOSPC', 'EDQUOT'];
 
 /**
  * A file that cannot be written any more ends with its last whole message. The messages from then on
@@ -41,6 +46,7 @@ class FileTransport implements MessageTransport {
   readonly #part: string;
   readonly #closing = new AbortController();
   #isOpen = false;
+  #claim: FileClaim | undefined;
   /** What is done with files is done one after the other. */
   #lastWork: Promise<unknown> = Promise.resolve();
   #file: MessageFile | undefined;
@@ -63,6 +69,7 @@ class FileTransport implements MessageTransport {
   }
 
   async open(): Promise<void> {
+    if (this.#isOpen) return;
     const { path } = this.#options;
     const directory = dirname(path);
     const operation = `write files in ${directory}`;
@@ -76,9 +83,13 @@ class FileTransport implements MessageTransport {
     if (found?.isDirectory() === true) {
       throw new ExportError('bad-option', `write the file ${path}`, 'it is a directory');
     }
+    await this.#claimPath();
     try {
       await this.#keepLeftover();
+      await this.#probe();
     } catch (error) {
+      await this.#claim?.release();
+      if (error instanceof ExportError) throw error;
       const reason = `${systemErrorCode(error)} (it is of a run that has ended; move it away)`;
       throw new ExportError('connect', `rename ${this.#part}`, reason, error);
     }
@@ -109,8 +120,9 @@ class FileTransport implements MessageTransport {
         this.#file ??= await this.#begin();
         await this.#file.append(bytes, octets);
       } catch (error) {
-        await this.#fail(systemErrorCode(error));
-        throw new ExportError('session-lost', operation, systemErrorCode(error), error);
+        const reason = error instanceof ExportError ? error.message : systemErrorCode(error);
+        await this.#fail(reason);
+        throw new ExportError('session-lost', operation, reason, error);
       }
       this.#written++;
       this.#lastFailure = '';
@@ -131,6 +143,36 @@ class FileTransport implements MessageTransport {
     this.#isOpen = false;
     this.#closing.abort();
     await this.#inTurn(() => this.#finish());
+    await this.#claim?.release();
+    this.#claim = undefined;
+  }
+
+  async #claimPath(): Promise<void> {
+    const { path } = this.#options;
+    try {
+      this.#claim = await claimFile(path);
+    } catch (error) {
+      const reason = systemErrorCode(error);
+      this.#notice(`${this.destination} is not kept from other exporters: ${reason}`);
+      return;
+    }
+    if (this.#claim !== undefined) return;
+    const reason = 'another procflow writes there (choose another path)';
+    throw new ExportError('connect', `write to ${this.destination}`, reason);
+  }
+
+  /** Some places have directories and take no files, such as /proc. */
+  async #probe(): Promise<void> {
+    try {
+      const file = await open(this.#part, 'wx');
+      await file.close();
+      await unlink(this.#part);
+    } catch (error) {
+      const code = systemErrorCode(error);
+      if (FULL.includes(code)) return;
+      const reason = `${code} (it must be a place where files can be created)`;
+      throw new ExportError('connect', `create ${this.#part}`, reason, error);
+    }
   }
 
   #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -154,8 +196,8 @@ class FileTransport implements MessageTransport {
     return file;
   }
 
-  /** Of an empty file nothing stays. */
-  async #finish(): Promise<void> {
+  /** Of an empty file nothing stays, and of one that failed before it had flows. */
+  async #finish(hasFailed = false): Promise<void> {
     const file = this.#file;
     if (file === undefined) return;
     clearTimeout(this.#timer);
@@ -164,12 +206,18 @@ class FileTransport implements MessageTransport {
     this.#session++;
     try {
       await file.close();
-      if (file.octets === 0) await unlink(this.#part);
-      else await publish(this.#part, this.#finalPath());
+      if (file.octets === 0 || (hasFailed && !file.hasFlows)) await unlink(this.#part);
+      else await this.#publish();
     } catch (error) {
       const reason = systemErrorCode(error);
       this.#notice(`${this.#part} could not be finished and renamed: ${reason}`);
     }
+  }
+
+  async #publish(): Promise<void> {
+    const path = this.#finalPath();
+    const name = await publish(this.#part, path);
+    if (name !== path) this.#notice(`there is a file ${path} already: the new one is ${name}`);
   }
 
   #finalPath(): string {
@@ -187,7 +235,7 @@ class FileTransport implements MessageTransport {
     }
     this.#lastFailure = reason;
     if (this.#file === undefined) this.#session++;
-    else await this.#finish();
+    else await this.#finish(true);
   }
 
   async #keepLeftover(): Promise<void> {

@@ -4,10 +4,10 @@ import { link, open, rename, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, join, parse } from 'node:path';
 import { systemErrorCode } from '../export-error.js';
+import { ControlMessages } from './control-messages.js';
 
 /** Command lines are not for everybody to read. */
 const MODE = 0o640;
-const MESSAGE_HEADER_OCTETS = 16;
 /** Of file systems without hard links. */
 const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK', 'ENOSYS'];
 
@@ -24,7 +24,9 @@ export function pathWithTime(path: string, timeMs: number): string {
 
 export class MessageFile {
   readonly #handle: FileHandle;
+  readonly #control = new ControlMessages();
   #octets = 0;
+  #hasFlows = false;
 
   private constructor(handle: FileHandle) {
     this.#handle = handle;
@@ -40,6 +42,11 @@ export class MessageFile {
     return this.#octets;
   }
 
+  /** Not only templates and options. */
+  get hasFlows(): boolean {
+    return this.#hasFlows;
+  }
+
   /** Rejects with a system error; the file then still ends with a whole message. */
   async append(bytes: Buffer, octets: number): Promise<void> {
     for (let done = 0; done < octets;) {
@@ -48,6 +55,7 @@ export class MessageFile {
       done += bytesWritten;
     }
     this.#octets += octets;
+    this.#hasFlows ||= !this.#control.isControl(bytes, octets);
   }
 
   /** On the disk when it resolves; closed also when it rejects. */
@@ -94,45 +102,6 @@ async function moveTo(part: string, name: string): Promise<boolean> {
   }
   await unlink(part);
   return true;
-}
-
-/**
- * Gives what a crash has left its name, with the time of its beginning: whole messages only.
- * Returns the name; undefined when there was nothing to keep. Rejects with a system error.
- */
-export async function publishLeftover(part: string, path: string): Promise<string | undefined> {
-  const found = await stat(part).catch((error: unknown) => {
-    if (systemErrorCode(error) === 'ENOENT') return undefined;
-    throw error;
-  });
-  if (found === undefined) return undefined;
-  const octets = await truncateToWholeMessages(part);
-  // More than one link: it had its name already.
-  if (octets > 0 && found.nlink === 1) {
-    return publish(part, pathWithTime(path, found.birthtimeMs || found.mtimeMs));
-  }
-  await unlink(part);
-  return undefined;
-}
-
-async function truncateToWholeMessages(path: string): Promise<number> {
-  const file = await open(path, constants.O_RDWR);
-  try {
-    const { size } = await file.stat();
-    const header = Buffer.alloc(MESSAGE_HEADER_OCTETS);
-    let octets = 0;
-    while (octets + MESSAGE_HEADER_OCTETS <= size) {
-      await file.read(header, 0, MESSAGE_HEADER_OCTETS, octets);
-      const length = header.readUInt16BE(2);
-      if (length < MESSAGE_HEADER_OCTETS || octets + length > size) break;
-      octets += length;
-    }
-    if (octets < size) await file.truncate(octets);
-    await file.sync();
-    return octets;
-  } finally {
-    await file.close();
-  }
 }
 
 function insertBeforeExtension(path: string, text: string): string {

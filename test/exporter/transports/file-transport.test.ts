@@ -1,7 +1,7 @@
 // Real files: what is in them and when they appear; tshark reads those of the exporting process.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -166,6 +166,48 @@ t.test(
   },
 );
 
+/** A Template Set, an Options Template Set or a Data Set, with what is behind its header. */
+function set(id: number, ...words: readonly number[]): Buffer {
+  const bytes = Buffer.from(Uint16Array.of(id, 4 + 2 * words.length, ...words).buffer);
+  return bytes.swap16();
+}
+
+function messageOf(...sets: readonly Buffer[]): Buffer {
+  const octets = 16 + Buffer.concat(sets).length;
+  return Buffer.concat([numberedMessage(0, octets).subarray(0, 16), ...sets]);
+}
+
+// templates 256 with octetDeltaCount, and options template 300 with a private element as its scope
+const TEMPLATES = messageOf(
+  set(2, 256, 1, 1, 8),
+  set(3, 300, 2, 1, 0x8000 | 7, 4, 0, 35632, 41, 8),
+);
+const OPTIONS = messageOf(set(300, 0, 1, 0, 0, 0, 5));
+const FLOWS = messageOf(set(256, 0, 0, 0, 9));
+
+t.test('a file that fails before it has flows does not stay', { skip: needsRoot }, async (t) => {
+  const directory = join(temporaryDirectory(t), 'small');
+  mkdirSync(directory);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'procflow-test', directory]);
+  t.teardown(() => void execFileSync('umount', [directory]));
+  const ballast = join(directory, 'ballast');
+  for (const { sent, files } of [
+    { sent: [TEMPLATES, OPTIONS], files: [] },
+    { sent: [TEMPLATES, OPTIONS, FLOWS], files: ['flows.ipfix'] },
+  ]) {
+    writeFileSync(ballast, Buffer.alloc(60_000));
+    const { transport } = await openTransport(t, directory);
+    await transport.ready();
+    for (const message of sent) await transport.send(message, message.length);
+    const large = numberedMessage(0, 20_000);
+    await t.rejects(transport.send(large, large.length), { code: 'session-lost' });
+    unlinkSync(ballast);
+    t.same(readdirSync(directory), files);
+    await transport.close();
+  }
+  t.same(readFileSync(join(directory, 'flows.ipfix')), Buffer.concat([TEMPLATES, OPTIONS, FLOWS]));
+});
+
 t.test('a file that cannot get its name is told of', async (t) => {
   const directory = temporaryDirectory(t);
   const { transport, name } = await openTransport(t, directory);
@@ -176,11 +218,75 @@ t.test('a file that cannot get its name is told of', async (t) => {
   t.match(await name.nextNotice(), /flows\.ipfix\.part could not be finished and renamed: ENOENT/);
 });
 
+t.test('what procflow has not written is refused, and left as it is', async (t) => {
+  const directory = temporaryDirectory(t);
+  const part = join(directory, 'flows.ipfix.part');
+  const precious = join(directory, 'precious.txt');
+  writeFileSync(precious, messages(0).subarray(0, 500));
+  const cases = [
+    {
+      make: () => symlinkSync(precious, part),
+      message: /: it is not a regular file \(move it away/,
+    },
+    { make: () => mkdirSync(part), message: /: it is not a regular file \(/ },
+    {
+      make: () => writeFileSync(part, 'text'),
+      message: /: it is not an IPFIX file \(move it away/,
+    },
+    // It begins as IPFIX does, but a message has more than 4 octets.
+    { make: () => writeFileSync(part, '\0\n\0\x04 text'), message: /: it is not an IPFIX file/ },
+  ];
+  for (const { make, message } of cases) {
+    make();
+    const before = readdirSync(directory);
+    const content = statSync(part).isDirectory() ? undefined : readFileSync(part);
+    const transport = createFileTransport({ path: join(directory, 'flows.ipfix') });
+    await t.rejects(transport.open(), { name: 'ExportError', code: 'connect', message });
+    t.same(readdirSync(directory), before);
+    if (content !== undefined) t.same(readFileSync(part), content);
+    rmSync(part, { recursive: true });
+  }
+  t.equal(readFileSync(precious).length, 500);
+});
+
+t.test('a path is written by one exporter at a time', async (t) => {
+  const directory = temporaryDirectory(t);
+  const alias = join(directory, 'alias');
+  symlinkSync(directory, alias);
+  const { transport } = await openTransport(t, directory);
+  await transport.ready();
+  await send(transport, 0);
+  for (const place of [directory, alias]) {
+    const second = createFileTransport({ path: join(place, 'flows.ipfix') });
+    const message = /^write to file:.*: another procflow writes there \(/;
+    await t.rejects(second.open(), { name: 'ExportError', code: 'connect', message });
+  }
+  await openTransport(t, directory, { path: join(directory, 'others.ipfix') });
+  await send(transport, 1);
+  await transport.close();
+  t.same(readFileSync(join(directory, 'flows.ipfix')), messages(0, 1));
+  await openTransport(t, directory);
+});
+
+t.test('a file that gets another name, because its own is taken, is told of', async (t) => {
+  const directory = temporaryDirectory(t);
+  const path = join(directory, 'flows.ipfix');
+  writeFileSync(path, '');
+  const { transport, name } = await openTransport(t, directory);
+  await transport.ready();
+  await send(transport, 0);
+  await transport.close();
+  const other = join(directory, 'flows-1.ipfix');
+  t.same(name.notices, [`there is a file ${path} already: the new one is ${other}`]);
+  t.same(readFileSync(other), messages(0));
+});
+
 t.test('a place where no file can be is an error at open()', async (t) => {
   const directory = temporaryDirectory(t);
   const cases = [
     { path: join(directory, 'no', 'flows'), message: /^write files in .*: ENOENT \(the directory/ },
     { path: directory, message: /: it is a directory$/ },
+    { path: '/proc/flows', message: /^(create|write files in) \/proc.*: (ENOENT|EACCES) \(/ },
   ];
   for (const { path, message } of cases) {
     await t.rejects(createFileTransport({ path }).open(), { name: 'ExportError', message });
