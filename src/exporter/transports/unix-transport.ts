@@ -1,5 +1,6 @@
 // Messages over a Unix datagram socket, to a collector on the same host that has bound one. Its
 // queue makes the sender wait, so nothing is lost while it lives.
+import { stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { getSystemErrorName } from 'node:util';
 import { ExportError, systemErrorCode } from '../export-error.js';
@@ -67,6 +68,12 @@ class UnixTransport implements MessageTransport {
     if (octets > LONGEST_PATH_OCTETS || octets === 0) {
       const reason = `the path of a socket has 1 to ${LONGEST_PATH_OCTETS} octets, not ${octets}`;
       throw new ExportError('bad-option', operation, reason);
+    }
+    const found = await stat(path).catch(() => undefined);
+    if (found?.isSocket() === false) {
+      // Connecting would say ECONNREFUSED, as of a receiver that has ended.
+      const what = found.isDirectory() ? 'a directory' : 'a file';
+      throw new ExportError('connect', operation, `it is ${what} and not a socket`);
     }
     const failure = this.#tryToConnect();
     if (failure !== undefined && !AWAY.includes(failure)) {

@@ -1,9 +1,9 @@
 // Unix datagrams through the kernel, to receivers in Python: Node has no such sockets.
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import t from 'tap';
 import { loadExportSockets } from '../../../src/bpf-loader/export-sockets.js';
 import { createUnixTransport } from '../../../src/exporter/transports/unix-transport.js';
@@ -106,9 +106,13 @@ t.test('what can never work is an error at open()', async (t) => {
   const server = createServer().listen(path);
   await once(server, 'listening');
   t.teardown(() => void server.close());
+  const file = join(dirname(path), 'file');
+  writeFileSync(file, '');
   const cases = [
     { path: 'x'.repeat(108), code: 'bad-option', message: /has 1 to 107 octets, not 108$/ },
     { path: '', code: 'bad-option', message: /1 to 107 octets, not 0$/ },
+    { path: dirname(path), code: 'connect', message: /: it is a directory and not a socket$/ },
+    { path: file, code: 'connect', message: /: it is a file and not a socket$/ },
     { path, code: 'connect', message: /EPROTOTYPE \(it is not a datagram socket\)$/ },
   ];
   for (const { path, code, message } of cases) {
