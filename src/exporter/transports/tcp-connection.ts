@@ -1,6 +1,5 @@
 // One connection to a collector, which is one Transport Session: what was written to it, and how
 // much of that the collector's host has acknowledged.
-import { once } from 'node:events';
 import { ExportError } from '../export-error.js';
 import { failureReason } from './tcp-connect.js';
 import type { TcpLink } from './tcp-connect.js';
@@ -124,7 +123,8 @@ export class TcpConnection {
     else this.#finish('closed');
     if (raw.destroyed) return;
     const timer = setTimeout(() => raw.destroy(), CLOSE_WAIT_MS);
-    const closed = once(raw, 'close');
+    // Not once() of node:events: it rejects when an error, such as a reset, comes first.
+    const closed = new Promise<void>((resolve) => raw.once('close', () => resolve()));
     stream.end(() => raw.destroy());
     await closed;
     clearTimeout(timer);

@@ -325,3 +325,13 @@ t.test('close() delivers what was sent, and ends what waits', async (t) => {
   await eventually(() => waiting.confirmed() > 0);
   await Promise.all([t.rejects(sending, { code: 'not-open' }), waiting.close()]);
 });
+
+t.test('close() resolves also when the collector resets the connection meanwhile', async (t) => {
+  const collector = await TcpCollector.listen(t);
+  const transport = createTcpTransport({ host: HOST, port: collector.port });
+  await transport.open();
+  await transport.ready();
+  await collector.until(({ connections }) => connections.length === 1);
+  collector.connections[0]?.socket.resetAndDestroy();
+  await t.resolves(transport.close());
+});
