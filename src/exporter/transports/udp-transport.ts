@@ -1,6 +1,7 @@
 // Messages over UDP: one datagram each, to an address or a multicast group. A collector that moves
 // to another address is followed there.
 import { isIP } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ExportError, systemErrorCode } from '../export-error.js';
 import type { MessageTransport } from '../message-transport.js';
 import { endpointUrl, lookUpName, resolveEndpoint } from './endpoint.js';
@@ -33,10 +34,12 @@ export const DEFAULT_RESOLVE_INTERVAL_MS = 300_000;
 const DEFAULT_RETRY_INTERVAL_MS = 5000;
 /** They say nothing about the socket: another message, or this one later, may well be sent. */
 const HARMLESS_ERRORS = ['ECONNREFUSED', 'EMSGSIZE', 'ENOBUFS', 'ENOMEM', 'EAGAIN', 'EPERM'];
+/** Name servers that do not answer and routes that are missing, as at boot: they may come. */
+const AWAY = ['EAI_AGAIN', 'ENETUNREACH', 'EHOSTUNREACH', 'ENETDOWN'];
 
 /**
- * A session is one socket to one address. A name that has no address is an error at open(); later
- * the messages go on to the address that was known.
+ * A session is one socket to one address; without one messages wait. A name that has no address is an
+ * error at open(); later the messages go on to the address that was known.
  */
 export function createUdpTransport(options: UdpTransportOptions): MessageTransport {
   return new UdpTransport(options);
@@ -47,6 +50,7 @@ class UdpTransport implements MessageTransport {
   readonly isReliable = false;
   readonly #options: UdpTransportOptions;
   readonly #retryIntervalMs: number;
+  readonly #closing = new AbortController();
   #state: 'new' | 'open' | 'closed' = 'new';
   #socket: UdpSocket | undefined;
   /** Where the collector is now; the socket follows at the next ready(). */
@@ -74,9 +78,15 @@ class UdpTransport implements MessageTransport {
   }
 
   async open(): Promise<void> {
-    const found = await this.#resolve();
-    await this.#openSocket(found[0]);
-    this.#remote = found[0];
+    try {
+      this.#reopenedMs = performance.now();
+      this.#remote = (await this.#resolve())[0];
+      await this.#openSocket(this.#remote);
+    } catch (error) {
+      const isAway = error instanceof ExportError && AWAY.includes(systemErrorCode(error.cause));
+      if (!isAway) throw error;
+      this.#noteNoSocket(error);
+    }
     this.#state = 'open';
     if (isIP(this.#options.host) !== 0) return;
     const intervalMs = this.#options.resolveIntervalMs ?? DEFAULT_RESOLVE_INTERVAL_MS;
@@ -84,12 +94,15 @@ class UdpTransport implements MessageTransport {
   }
 
   async ready(): Promise<number> {
-    if (this.#needsSocket()) {
-      this.#reopening ??= this.#reopen().finally(() => (this.#reopening = undefined));
-      await this.#reopening;
+    for (;;) {
+      if (this.#needsSocket()) {
+        this.#reopening ??= this.#reopen().finally(() => (this.#reopening = undefined));
+        await this.#reopening;
+      }
+      if (this.#state !== 'open') throw this.#notOpen();
+      if (this.#socket !== undefined) return this.#session;
+      await this.#waitToRetry();
     }
-    if (this.#state !== 'open') throw this.#notOpen();
-    return this.#session;
   }
 
   async send(bytes: Buffer, octets: number): Promise<void> {
@@ -121,6 +134,7 @@ class UdpTransport implements MessageTransport {
 
   async close(): Promise<void> {
     this.#state = 'closed';
+    this.#closing.abort();
     clearInterval(this.#timer);
     const socket = this.#socket;
     this.#socket = undefined;
@@ -133,24 +147,37 @@ class UdpTransport implements MessageTransport {
     return this.#isBroken && performance.now() - this.#reopenedMs >= this.#retryIntervalMs;
   }
 
+  async #waitToRetry(): Promise<void> {
+    const waitMs = this.#reopenedMs + this.#retryIntervalMs - performance.now();
+    const { signal } = this.#closing;
+    await delay(Math.max(1, waitMs), undefined, { signal }).catch(() => undefined);
+  }
+
   /** Closes the old socket first: the new one may need its port. */
   async #reopen(): Promise<void> {
     this.#reopenedMs = performance.now();
-    const remote = this.#remote;
-    if (remote === undefined) return;
     const socket = this.#socket;
     this.#socket = undefined;
     try {
       await socket?.close();
-      await this.#openSocket(remote);
+      this.#remote ??= (await this.#resolve())[0];
+      await this.#openSocket(this.#remote);
     } catch (error) {
       if (this.#state !== 'open') return;
-      this.#isBroken = true;
-      this.#socketRemote = remote;
-      const text = error instanceof Error ? error.message : String(error);
-      if (text !== this.#lastFailure) this.#notice(text);
-      this.#lastFailure = text;
+      this.#noteNoSocket(error);
+      this.#noteFailure(error);
     }
+  }
+
+  #noteNoSocket(error: unknown): void {
+    this.#isBroken = true;
+    this.#socketRemote = this.#remote;
+    const text = error instanceof Error ? error.message : String(error);
+    if (text !== this.#lastFailure) {
+      const seconds = this.#retryIntervalMs / 1000;
+      this.#notice(`${text}; messages wait, tried again every ${seconds} s`);
+    }
+    this.#lastFailure = text;
   }
 
   async #openSocket(remote: ResolvedAddress): Promise<void> {
@@ -165,6 +192,7 @@ class UdpTransport implements MessageTransport {
       await opened.close();
       throw this.#notOpen();
     }
+    if (this.#lastFailure !== '') this.#notice(`messages go to ${this.destination} now`);
     this.#socket = opened;
     this.#socketRemote = remote;
     this.#receiver = isOwnAddress(remote.address) ? new LocalReceiver({ port }) : undefined;
@@ -192,18 +220,19 @@ class UdpTransport implements MessageTransport {
   /** An address that is still among the name's is kept: some resolvers turn their order. */
   async #follow(): Promise<void> {
     const known = this.#remote;
+    if (known === undefined) return; // ready() looks it up
     try {
       const found = await this.#resolve();
       this.#isNameGone = false;
       if (this.#state !== 'open') return;
-      if (found.some(({ address }) => address === known?.address)) return;
+      if (found.some(({ address }) => address === known.address)) return;
       this.#remote = found[0];
-      this.#notice(`${this.destination} is now ${found[0].address}, was ${known?.address}`);
+      this.#notice(`${this.destination} is now ${found[0].address}, was ${known.address}`);
     } catch (error) {
       if (this.#isNameGone || this.#state !== 'open') return;
       this.#isNameGone = true;
       const reason = error instanceof Error ? error.message : String(error);
-      this.#notice(`${reason}; messages still go to ${known?.address}`);
+      this.#notice(`${reason}; messages still go to ${known.address}`);
     }
   }
 

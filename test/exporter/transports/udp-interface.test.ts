@@ -8,11 +8,13 @@ import t from 'tap';
 import { loadExportSockets } from '../../../src/bpf-loader/export-sockets.js';
 import { createUdpTransport } from '../../../src/exporter/transports/udp-transport.js';
 import type { UdpTransportOptions } from '../../../src/exporter/transports/udp-transport.js';
+import { ChangingName } from '../../support/changing-name.js';
 import { enter, linkedNamespaces } from '../../support/entered-namespace.js';
 import type { Namespace } from '../../support/network-namespace.js';
 import { startProgram } from '../../support/program.js';
 import type { Teardown } from '../../support/program.js';
 import { missingRequirement } from '../../support/requirements.js';
+import { eventually } from '../../support/tcp-collector.js';
 
 const skip = missingRequirement();
 const { openDeviceSocket } = loadExportSockets();
@@ -123,13 +125,39 @@ t.test('an interface that comes back is used again, in a new session', { skip },
   await transport.send(message, 9);
   ip('link', 'del', 'other0');
   await t.rejects(transport.send(message, 9), { code: 'send' });
-  t.equal(await transport.ready(), 1, 'no socket could be made');
+  const ready = transport.ready();
+  await eventually(() => notices.length > 0);
   t.match(notices, ['open a UDP socket on interface other0: ENODEV']);
   await t.rejects(transport.send(message, 9), { code: 'send', message: /there is no socket/ });
   addOther();
-  t.equal(await transport.ready(), 2);
+  t.equal(await ready, 2, 'messages wait for it');
   await transport.send(message, 9);
   t.equal(b.interfaceName, 'veth0');
+});
+
+t.test('a route that is not there yet, as at boot, is awaited', { skip }, async (t) => {
+  const { a, b } = linkedNamespaces(t);
+  enter(b);
+  const collector = await receiver(t, '0.0.0.0');
+  execFileSync('ip', ['-n', b.name, 'addr', 'add', '10.97.0.2/24', 'dev', b.interfaceName]);
+  enter(a);
+  const name = new ChangingName();
+  const host = '10.97.0.2';
+  const options = { host, port: PORT, retryIntervalMs: 5, onNotice: name.notice };
+  const transport = createUdpTransport(options);
+  await transport.open();
+  t.teardown(() => transport.close());
+  const notice = await name.nextNotice();
+  t.match(
+    notice,
+    /^open a socket to udp:\/\/10\.97\.0\.2:9995: ENETUNREACH .*; messages wait, tried/,
+  );
+  const ready = transport.ready();
+  execFileSync('ip', ['-n', a.name, 'route', 'add', '10.97.0.0/24', 'dev', a.interfaceName]);
+  t.equal(await ready, 1);
+  const received = once(collector, 'message');
+  await transport.send(Buffer.from('a message'), 9);
+  await received;
 });
 
 t.test('an interface that does not exist is an error that says so', async (t) => {

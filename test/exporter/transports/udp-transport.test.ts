@@ -208,3 +208,45 @@ t.test('a refusal has the name looked up at once', async (t) => {
   await transport.send(MESSAGE, OCTETS);
   await received;
 });
+
+t.test('name servers that are away, as at boot, are awaited', async (t) => {
+  const collector = await receiver(t, '127.0.0.1');
+  const { port } = collector.address();
+  const name = new ChangingName('127.0.0.1');
+  let isAway = true;
+  const transport = createUdpTransport({
+    host: 'collector.test',
+    port,
+    retryIntervalMs: 5,
+    lookUp: (host, family) => {
+      if (!isAway) return name.lookUp(host, family);
+      return Promise.reject(Object.assign(new Error(), { code: 'EAI_AGAIN' }));
+    },
+    onNotice: name.notice,
+  });
+  await transport.open();
+  t.teardown(() => transport.close());
+  t.match(
+    await name.nextNotice(),
+    /^look up the collector collector\.test: EAI_AGAIN .*; messages wait, tried again every 0\.005 s$/,
+  );
+  const ready = transport.ready();
+  const timeout = new Promise((resolve) => setTimeout(resolve, 30, 'it waits'));
+  t.equal(await Promise.race([ready, timeout]), 'it waits');
+  t.same(name.notices, [], 'said once');
+  isAway = false;
+  t.equal(await ready, 1);
+  t.same(name.notices, [`messages go to udp://collector.test:${port} now`]);
+  const received = once(collector, 'message');
+  await transport.send(MESSAGE, OCTETS);
+  await received;
+  t.equal(transport.refusals(), 0);
+});
+
+t.test('close() ends what waits for name servers', async (t) => {
+  const lookUp = () => Promise.reject(Object.assign(new Error(), { code: 'EAI_AGAIN' }));
+  const transport = createUdpTransport({ host: 'collector.test', port: 9995, lookUp });
+  await transport.open();
+  const ready = transport.ready();
+  await Promise.all([t.rejects(ready, { code: 'not-open' }), transport.close()]);
+});
