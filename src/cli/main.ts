@@ -12,6 +12,7 @@ import { notice, type ProgramIo } from './program-io.js';
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
 const SAME_WISH_MS = 1000;
+const HELP_WIDTH = 100;
 
 const DESCRIPTION = `\
 A NetFlow/IPFIX exporter for Linux hosts that names the process behind every flow. Packets
@@ -20,6 +21,11 @@ are counted by eBPF in the kernel, where the owner of each socket is known.`;
 const MORE = `
 Start with "procflow live" to see the flows of this host, and "procflow doctor" if that
 does not work. "procflow export --help" and the like tell more of each command.`;
+
+function helpWidth(): number {
+  const { columns } = process.stdout as { columns?: number };
+  return Math.min(HELP_WIDTH, columns ?? HELP_WIDTH);
+}
 
 function buildProgram(io: ProgramIo): Command {
   const program = new Command('procflow')
@@ -36,7 +42,7 @@ function buildProgram(io: ProgramIo): Command {
     command
       .exitOverride()
       .allowExcessArguments(false)
-      .configureHelp({ helpWidth: 100 })
+      .configureHelp({ helpWidth: helpWidth() })
       .configureOutput({
         writeOut: (text) => io.out.write(text),
         writeErr: (text) => io.err.write(text),

@@ -51,13 +51,16 @@ export function exportSummaryLines(summary: ExportSummary): string[] {
 }
 
 function sentLines(collector: CollectorStatistics, isOneOfSeveral: boolean): string[] {
-  const { destination, records, messages, octets, templates, optionsRecords, refusals } = collector;
+  const { destination, records, messages, octets, templates, optionsRecords } = collector;
+  const { refusals, biflows, newSessions } = collector;
   const to = isOneOfSeveral ? ` to ${destination}` : '';
   const options = optionsRecords === 0 ? '' : ` and ${optionsRecords} options records`;
   const isAwaited = refusals > 0 && !destination.startsWith('udp:');
   const away = isAwaited ? `; it was away when looked for ${refusals} times` : '';
+  const joined = biflows === 0 ? '' : ` (${biflows} of two flow records)`;
+  const again = newSessions === 0 ? '' : ` and ${newSessions + 1} sessions`;
   return [
-    `sent${to} ${records} records in ${messages} messages of together ${octets} bytes, ` +
+    `sent${to} ${records} records${joined} in ${messages} messages${again} of together ${octets} bytes, ` +
       `and ${templates} templates${options}${away}`,
   ];
 }
@@ -129,9 +132,11 @@ function exportLosses(statistics: CollectorStatistics, isOneOfSeveral: boolean):
   const { destination, lastError, lostPackets, lostOctets } = statistics;
   const why = lastError === undefined ? '' : `: ${lastError}`;
   const sums = `${lostPackets} packets, ${lostOctets} octets`;
+  const { sendErrors } = statistics;
   // Who makes the sender wait loses nothing by being away.
   const refusedMessages = destination.startsWith('udp:') ? statistics.refusals : 0;
   const losses: Loss[] = [
+    [sendErrors, 'messages that the network did not take'],
     [statistics.lostRecords, `records (${sums}) in messages that could not be sent${why}`],
     [refusedMessages, 'times the collector was not listening: a message lost each time'],
     [statistics.notExportable, 'flow records that the format cannot express'],

@@ -116,9 +116,9 @@ export function readCollectorAddress(text: string, defaultSource?: string): Pars
   const setting = `-n ${text}`;
   const questionMark = text.indexOf('?');
   const place = questionMark < 0 ? text : text.slice(0, questionMark);
-  const query = new URLSearchParams(questionMark < 0 ? '' : text.slice(questionMark + 1));
-  const [, schemeText = 'udp', rest = place] = /^([a-z]+):\/\/(.*)$/.exec(place) ?? [];
-  const scheme = SCHEMES.find((known) => known === schemeText);
+  const query = readQuery(setting, questionMark < 0 ? '' : text.slice(questionMark + 1));
+  const [, schemeText = 'udp', rest = place] = /^([a-z]+):\/\/(.*)$/i.exec(place) ?? [];
+  const scheme = SCHEMES.find((known) => known === schemeText.toLowerCase());
   if (scheme === undefined) {
     throw new ConfigError(
       setting,
@@ -138,6 +138,27 @@ export function readCollectorAddress(text: string, defaultSource?: string): Pars
     own.source = readSource(`--source ${defaultSource}`, defaultSource);
   }
   return { address: buildAddress(setting, scheme, rest, own), parameters };
+}
+
+/** Not as forms are encoded: a + is a +. */
+function readQuery(setting: string, text: string): Map<string, string> {
+  const query = new Map<string, string>();
+  for (const part of text.split('&').filter((part) => part !== '')) {
+    const equals = part.indexOf('=');
+    const key = equals < 0 ? part : part.slice(0, equals);
+    if (query.has(key)) throw new ConfigError(setting, `${key} is there twice`, 'give it once');
+    try {
+      query.set(key, decodeURIComponent(equals < 0 ? '' : part.slice(equals + 1)));
+    } catch {
+      throw new ConfigError(setting, `${part} has a broken %`, 'write %25 for a percent sign');
+    }
+  }
+  return query;
+}
+
+/** Streams have no room for NetFlow, which says nowhere where a message ends. */
+export function isStream({ scheme }: CollectorAddress): boolean {
+  return scheme === 'tcp' || scheme === 'tls' || scheme === 'file';
 }
 
 /** How the parameters of a scheme are called, for an error message. */

@@ -62,7 +62,8 @@ export const COLLECTOR_SETTINGS = {
     parameter: 'elements',
     flags: '--elements <list|@file>',
     help: 'these Information Elements in the place of a profile, by name, in this order',
-    read: (_: string, text: string) => text,
+    // Which there are depends on the version.
+    read: (setting: string, text: string) => ({ setting, text }),
   },
   nameFormat: {
     parameter: 'name',

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import {
   addressText,
+  isStream,
   parameterNames,
   readCollectorAddress,
   type CollectorAddress,
@@ -49,6 +50,20 @@ export function readExportConfig(settings: ExportSettings): ExportConfig {
     const advice = 'it would get every flow twice: give it once';
     throw new ConfigError(`-n ${twice}`, 'is there twice', advice);
   }
+  const sources = collectors.flatMap(({ address }) =>
+    address.scheme === 'udp' && address.source?.port !== undefined ? [address.source] : [],
+  );
+  const taken = sources.find(({ address, port }, i) =>
+    sources.slice(0, i).some((other) => other.address === address && other.port === port),
+  );
+  if (taken !== undefined) {
+    const advice = 'give each collector a ?source of its own, or no port';
+    throw new ConfigError(
+      `--source ${taken.address}:${taken.port}`,
+      'is for one collector',
+      advice,
+    );
+  }
   const isBalanced = settings.balance ?? false;
   if (isBalanced && collectors.length < 2) {
     throw new ConfigError('--balance', 'there is one collector only', 'give several -n');
@@ -71,7 +86,9 @@ export function checkSampling({ collectors }: ExportConfig, sampling: Sampling):
 
 function readCollector(text: string, settings: ExportSettings): CollectorConfig {
   const { address, parameters } = readCollectorAddress(text, settings.source);
-  const values = readCollectorValues(text, settings, parameters, parameterNames(address));
+  const usual = isStream(address) ? { version: '10' } : {};
+  const texts = { ...usual, ...settings };
+  const values = readCollectorValues(text, texts, parameters, parameterNames(address));
   checkFormat(text, address, values);
   return { address, ...values, elements: readElements(values) };
 }
@@ -79,8 +96,8 @@ function readCollector(text: string, settings: ExportSettings): CollectorConfig 
 /** A list on the command line, or @ and the name of a file that has it. */
 function readElements({ elements, version }: CollectorValues): ElementName[] | undefined {
   if (elements === undefined) return undefined;
-  const setting = `--elements ${elements}`;
-  const list = elements.startsWith('@') ? readList(setting, elements.slice(1)) : elements;
+  const { setting, text } = elements;
+  const list = text.startsWith('@') ? readList(setting, text.slice(1)) : text;
   return asConfig(setting, () => parseElementList(list, version));
 }
 
@@ -96,15 +113,14 @@ function readList(setting: string, path: string): string {
 /** What the standards, or the octets of the formats, do not allow. */
 function checkFormat(
   text: string,
-  { scheme }: CollectorAddress,
+  address: CollectorAddress,
   { version, biflow }: CollectorValues,
 ): void {
   if (biflow && version !== 10) {
     const reason = `only IPFIX joins both directions, and this is NetFlow v${version}`;
     throw new ConfigError(`-n ${text}: biflow`, reason, 'give version=10, or no biflow');
   }
-  const isStream = scheme === 'tcp' || scheme === 'tls' || scheme === 'file';
-  if (!isStream || version === 10) return;
+  if (!isStream(address) || version === 10) return;
   const reason = `NetFlow v${version} goes in datagrams: nothing in it says where a message ends`;
   throw new ConfigError(`-n ${text}`, reason, 'give version=10 (IPFIX)');
 }

@@ -14,7 +14,7 @@ import { AttributionCount, type AttributionSummary } from './attribution-count.j
 
 export interface MeterSessionOptions {
   readonly source: FlowSource;
-  /** In the order of opening; closed in reverse, after the source. */
+  /** Closed after the source. */
   readonly sinks: readonly FlowSink[];
   readonly sweepIntervalMs: number;
   /** Ends the session in good order. */
@@ -159,19 +159,17 @@ class MeterSession {
     };
   }
 
-  /** Source first, sinks in reverse; each is closed even when one before it fails to. */
+  /** Source first, then the sinks; each is closed even when another fails to. */
   async close(): Promise<void> {
     try {
       this.#options.source.close();
     } catch (error) {
       this.#notice('release the flow source', error);
     }
-    for (const sink of [...this.#options.sinks].reverse()) {
-      try {
-        await sink.close();
-      } catch (error) {
-        this.#notice('close a flow sink', error);
-      }
+    // Side by side: each may wait for a collector.
+    const results = await Promise.allSettled(this.#options.sinks.map((sink) => sink.close()));
+    for (const result of results) {
+      if (result.status === 'rejected') this.#notice('close a flow sink', result.reason);
     }
   }
 

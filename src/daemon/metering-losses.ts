@@ -3,9 +3,16 @@
 import type { MeterCounters } from '../flow/flow-source.js';
 import type { MeteringLosses } from '../flow/metering-status.js';
 
+export const NO_LOSSES: MeteringLosses = {
+  packets: 0,
+  octets: 0,
+  firstMs: undefined,
+  lastMs: undefined,
+};
+
 export class MeteringLossWatch {
   readonly #counters: () => MeterCounters | undefined;
-  #losses: MeteringLosses = { packets: 0, octets: 0, firstMs: undefined, lastMs: undefined };
+  #losses = NO_LOSSES;
 
   constructor(counters: () => MeterCounters | undefined) {
     this.#counters = counters;

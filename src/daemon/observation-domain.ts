@@ -1,7 +1,7 @@
 // The default Observation Domain id. "An Observation Domain is the largest set of Observation Points
 // for which Flow information can be aggregated" (RFC 7011 §2): so it follows from what is metered, the
-// same after each start, and different for exporters of one host that meter different places. Where
-// they meter the same, the later one moves on by one.
+// same after each start (but for a network namespace that is made anew), and different for exporters of
+// one host that meter different places. Where they meter the same, the later one moves on by one.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';

@@ -16,7 +16,7 @@ import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory } from '../flow/process-directory.js';
 import { ExportError } from '../exporter/export-error.js';
 import { ConfigError } from './config-error.js';
-import { addressText, type CollectorAddress } from './collector-address.js';
+import { addressText, isStream, type CollectorAddress } from './collector-address.js';
 import type { CollectorConfig, ExportConfig } from './export-config.js';
 
 export interface ExportContext {
@@ -81,7 +81,8 @@ function createChecked(collector: CollectorConfig, context: ExportContext): Expo
     return createExporter(collector, context);
   } catch (error) {
     if (!(error instanceof ExportError) || error.code !== 'bad-option') throw error;
-    const advice = 'procflow export --help tells what can be given';
+    const advice =
+      'see --message-octets, --profile, --options and --biflow in procflow export --help';
     throw new ConfigError(`-n ${addressText(collector.address)}`, error.message, advice);
   }
 }
@@ -121,10 +122,6 @@ function createExporter(collector: CollectorConfig, context: ExportContext): Exp
     },
     transport,
   );
-}
-
-function isStream({ scheme }: CollectorAddress): boolean {
-  return scheme === 'tcp' || scheme === 'tls' || scheme === 'file';
 }
 
 function createTransport(

@@ -12,7 +12,8 @@ import type { ProcessDirectory, ProcessStatistics } from '../flow/process-direct
 import { KnownProcesses } from '../process/known-processes.js';
 import type { ExportConfig } from './export-config.js';
 import type { MeterConfig } from './meter-config.js';
-import { MeteringLossWatch } from './metering-losses.js';
+import { describeError } from './describe-error.js';
+import { MeteringLossWatch, NO_LOSSES } from './metering-losses.js';
 import { claimObservationDomain } from './observation-domain.js';
 import { openExporters, type CollectorStatistics, type OpenExporters } from './open-exporters.js';
 import { runMeterSession, type MeterSummary } from './meter-session.js';
@@ -112,31 +113,34 @@ export async function runMeter(
   }
 }
 
-/**
- * Of the source once there is one: sinks are opened before it, but told of nothing till then. What was
- * known last, once it is closed: a sink may still begin a session.
- */
+/** Of the source while there is one: sinks are opened before it and closed after. */
 function meteringStatus(
   { sampling }: MeterConfig,
   metering: { readonly source?: KernelFlowSource },
   onNotice: (line: string) => void,
 ): MeteringStatus {
   const watch = new MeteringLossWatch(() => metering.source?.counters());
-  let known: readonly MeteredInterface[] = [];
   return {
     sampling,
-    interfaces: () => {
-      try {
-        known = metering.source?.interfaces() ?? known;
-      } catch (error) {
-        // Flows are worth more than the names of their interfaces.
-        onNotice(
-          `look at the interfaces: ${error instanceof Error ? error.message : String(error)}`,
-        );
-      }
-      return known;
-    },
-    losses: () => watch.losses(),
+    interfaces: lastAnswer<readonly MeteredInterface[]>(() => metering.source?.interfaces(), [], onNotice),
+    losses: lastAnswer(() => watch.losses(), NO_LOSSES, onNotice),
+  };
+}
+
+/** What was answered last, where there is no answer now: options are not worth a session. */
+function lastAnswer<Answer>(
+  ask: () => Answer | undefined,
+  first: Answer,
+  onNotice: (line: string) => void,
+): () => Answer {
+  let last = first;
+  return () => {
+    try {
+      last = ask() ?? last;
+    } catch (error) {
+      onNotice(`tell collectors of the metering: ${describeError(error).line}`);
+    }
+    return last;
   };
 }
 

@@ -7,7 +7,7 @@ import type { OptionsTemplate } from '../templates/options-templates.js';
 import { IPFIX } from './ipfix.js';
 import type { TemplateFormat } from './message-format.js';
 import { optionsRecord } from './options-record.js';
-import { optionsTemplateSet } from './options-records.js';
+import { optionsTemplateSet, requireRoom } from './options-records.js';
 import type { ControlMessage } from './outgoing-message.js';
 import { packControlMessages } from './pack-control-messages.js';
 import type { ControlMessages } from './transport-session.js';
@@ -57,6 +57,8 @@ export class ApplicationNames {
     this.#template = template;
     const sets = [optionsTemplateSet(format, template)];
     this.templateMessages = packControlMessages(format, sets, maxMessageOctets);
+    const sample = { id: NO_APPLICATION, name: '', toldMs: 0 };
+    requireRoom([...this.templateMessages, ...this.#tell([sample])], maxMessageOctets);
   }
 
   /** Names that were told before `nowMs - repeatMs` are due again. */
@@ -91,8 +93,10 @@ export class ApplicationNames {
 
   /** All names, for a collector that knows none yet. */
   all(): readonly ControlMessage[] {
+    // Due ones may have been crowded out, and a message that refers to them still waits.
+    const entries = new Set([...this.#entries.values(), ...this.#due]);
     this.#due.clear();
-    return this.#tell([...this.#entries.values()]);
+    return this.#tell([...entries]);
   }
 
   #use(key: string, entry: Entry): void {

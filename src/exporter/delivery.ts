@@ -20,6 +20,11 @@ interface DeliveryOptions {
 
 /** A backlog from which nothing leaves for so long is not waited for. */
 const STALLED_MS = 1000;
+/**
+ * How long a sweep waits for room in all. Over UDP it is our own pace that fills the backlog, and a
+ * million flows take half a minute; a collector that takes messages slowly would hold up the others.
+ */
+const MOST_WAIT_MS = { paced: 60_000, reliable: 2000 } as const;
 const POLL_MS = 5;
 /** Messages that are taken before others get their turn. */
 const OFFERS_A_TURN = 32;
@@ -41,9 +46,13 @@ export class Delivery {
   /** The same, when it was waited in vain for the next to leave. */
   #givenUpMs = NaN;
   #offered = 0;
+  /** For room, in this sweep. */
+  #waitedMs = 0;
+  readonly #mostWaitMs: number;
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
+    this.#mostWaitMs = MOST_WAIT_MS[options.transport.isReliable ? 'reliable' : 'paced'];
   }
 
   get isStarted(): boolean {
@@ -55,9 +64,14 @@ export class Delivery {
     this.#running ??= this.#run();
   }
 
+  /** From now on a sweep waits for room anew. */
+  beginSweep(): void {
+    this.#waitedMs = 0;
+  }
+
   /**
-   * Puts a message into the backlog. Waits for room as long as messages leave it; counts the message
-   * as lost when they do not.
+   * Puts a message into the backlog. Waits for room as long as messages leave it, up to a limit for
+   * the whole sweep; counts the message as lost when there is none.
    */
   async offer(message: FlowMessage): Promise<void> {
     const { backlog, counters } = this.#options;
@@ -80,10 +94,14 @@ export class Delivery {
     const begunMs = performance.now();
     while (!backlog.hasRoom(message)) {
       const hadLeftMs = this.#movedMs;
-      const isGivenUp = hadLeftMs === this.#givenUpMs;
+      const isOver = this.#waitedMs > this.#mostWaitMs;
+      const isGivenUp = isOver || hadLeftMs === this.#givenUpMs;
+      const startMs = performance.now();
       // Also then: messages leave only where others get their turn.
       await (isGivenUp ? nextTurn() : sleep(POLL_MS));
-      this.#noteArrivals();
+      this.#waitedMs += performance.now() - startMs;
+      this.noteArrivals();
+      if (isOver) return backlog.hasRoom(message);
       if (this.#movedMs !== hadLeftMs) continue;
       if (!isGivenUp && performance.now() - Math.max(hadLeftMs, begunMs) <= STALLED_MS) continue;
       this.#givenUpMs = hadLeftMs;
@@ -97,18 +115,15 @@ export class Delivery {
     this.#wake?.();
   }
 
-  noteArrivals(): void {
-    this.#noteArrivals();
-  }
-
-  /** Resolves when everything has arrived, or nothing moves for `patienceMs`. */
-  async drain(patienceMs: number): Promise<void> {
+  /** Resolves when everything has arrived, nothing moves for `patienceMs`, or `mostMs` are over. */
+  async drain(patienceMs: number, mostMs = Infinity): Promise<void> {
     const { backlog, session } = this.#options;
+    const endMs = performance.now() + mostMs;
     this.#movedMs = performance.now();
     while (!(backlog.isEmpty && !session.isControlDue)) {
-      if (performance.now() - this.#movedMs > patienceMs) return;
+      if (performance.now() - this.#movedMs > patienceMs || performance.now() > endMs) return;
       await sleep(POLL_MS);
-      this.#noteArrivals();
+      this.noteArrivals();
     }
   }
 
@@ -119,7 +134,7 @@ export class Delivery {
     this.wake();
     await transport.close();
     await this.#running;
-    this.#noteArrivals();
+    this.noteArrivals();
     for (const message of backlog.clear()) {
       counters.lose(message, 'the exporter ended before the collector took them');
     }
@@ -162,14 +177,14 @@ export class Delivery {
 
   async #followSession(): Promise<void> {
     const { backlog, session, transport, counters } = this.#options;
-    this.#noteArrivals();
+    this.noteArrivals();
     const number = await transport.ready();
     if (number !== this.#sessionNumber) {
       if (this.#sessionNumber !== undefined) counters.newSessions++;
       this.#sessionNumber = number;
       this.#arrived = 0;
       backlog.rewind();
-      session.begin();
+      session.begin(transport.isReliable);
     }
     const refusals = transport.refusals();
     const nowMs = performance.now();
@@ -203,10 +218,11 @@ export class Delivery {
     if (isFlowMessage(message)) backlog.sent();
     else backlog.controlSent(message);
     this.#movedMs = performance.now();
-    this.#noteArrivals();
+    this.noteArrivals();
   }
 
-  #noteArrivals(): void {
+  /** Asks the transport what has arrived. */
+  noteArrivals(): void {
     const { backlog, transport, counters } = this.#options;
     const confirmed = transport.confirmed();
     if (confirmed <= this.#arrived) return;

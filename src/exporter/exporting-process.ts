@@ -27,12 +27,14 @@ import { UptimeClock } from './uptime-clock.js';
 
 /** How long the end waits for a collector that takes nothing. */
 const CLOSE_PATIENCE_MS = 3000;
+/** And for one that takes it slowly. */
+const MOST_CLOSE_MS = 10_000;
 
 export interface ExportingProcess extends FlowSink {
   /** Rejects with an ExportError. */
   open(): Promise<void>;
-  /** Resolves when everything has arrived, or nothing moves for `patienceMs`. */
-  drain(patienceMs: number): Promise<void>;
+  /** Resolves when everything has arrived, nothing moves for `patienceMs`, or `mostMs` are over. */
+  drain(patienceMs: number, mostMs?: number): Promise<void>;
   statistics(): ExportStatistics;
 }
 
@@ -117,8 +119,8 @@ class Exporter implements ExportingProcess {
     this.#delivery.wake();
   }
 
-  drain(patienceMs: number): Promise<void> {
-    return this.#delivery.drain(patienceMs);
+  drain(patienceMs: number, mostMs?: number): Promise<void> {
+    return this.#delivery.drain(patienceMs, mostMs);
   }
 
   async close(): Promise<void> {
@@ -127,7 +129,7 @@ class Exporter implements ExportingProcess {
       // A session that could not begin has nothing to say, no templates either.
       if (this.#delivery.isStarted) {
         await this.#flush('all');
-        await this.#delivery.drain(CLOSE_PATIENCE_MS);
+        await this.#delivery.drain(CLOSE_PATIENCE_MS, MOST_CLOSE_MS);
       }
     } finally {
       this.#isOpen = false;
@@ -150,6 +152,7 @@ class Exporter implements ExportingProcess {
     if (this.#isInSweep) return;
     this.#isInSweep = true;
     this.#delivery.start();
+    this.#delivery.beginSweep();
     if (this.#uptime.compare()) this.#session.expireTemplates();
     this.#encoder.beginSweep(this.#uptime);
   }

@@ -60,6 +60,7 @@ export const IPFIX: TemplateFormat = {
   optionsTemplateRecordOctets: ({ scope, fields }) =>
     OPTIONS_TEMPLATE_HEADER.span + (scope.length + fields.length) * FIELD.span,
   writeOptionsTemplateRecord,
+  isSequenceOfSession: true,
   // "the number of Data Records sent in this [...] stream" (RFC 7011 §3.1): no template records.
   sequenceStep: (dataRecords) => dataRecords,
 };

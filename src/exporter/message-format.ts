@@ -27,6 +27,8 @@ export interface MessageFormat {
   readonly maxRecords: number;
   writeMessageHeader(header: MessageHeader, out: Buffer): void;
   writeSetHeader(setId: number, setOctets: number, out: Buffer, at: number): void;
+  /** Sequence numbers begin anew with each session (IPFIX), or never do (NetFlow). */
+  readonly isSequenceOfSession: boolean;
   /** How far the sequence number moves on with a message of that many data records. */
   sequenceStep(dataRecords: number): number;
 }

@@ -27,6 +27,7 @@ export const NETFLOW_V1: MessageFormat = {
   maxRecords: 24,
   writeMessageHeader,
   writeSetHeader: () => undefined,
+  isSequenceOfSession: false,
   sequenceStep: () => 0,
 };
 

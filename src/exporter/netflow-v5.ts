@@ -40,6 +40,7 @@ export const NETFLOW_V5: MessageFormat = {
   maxRecords: 30,
   writeMessageHeader,
   writeSetHeader: () => undefined,
+  isSequenceOfSession: false,
   // "Sequence counter of total flows seen"
   sequenceStep: (dataRecords) => dataRecords,
 };

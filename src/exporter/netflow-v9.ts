@@ -60,6 +60,7 @@ export const NETFLOW_V9: TemplateFormat = {
   optionsTemplateRecordOctets: ({ scope, fields }) =>
     OPTIONS_TEMPLATE_HEADER.span + (scope.length + fields.length) * FIELD.span,
   writeOptionsTemplateRecord,
+  isSequenceOfSession: false,
   // The number of export packets (RFC 3954 §5.1), template packets too.
   sequenceStep: () => 1,
 };

@@ -10,6 +10,7 @@ import type {
   OptionsTemplateName,
 } from '../templates/options-templates.js';
 import type { ExportStatistics } from './export-counters.js';
+import { ExportError } from './export-error.js';
 import type { TemplateFormat } from './message-format.js';
 import { optionsRecord } from './options-record.js';
 import { optionsValues } from './options-values.js';
@@ -60,7 +61,7 @@ export function createOptions(settings: OptionsSettings): Options {
     .filter((name) => isSent(name, settings.sampling))
     .map((name) => optionsTemplate(format.version, name))
     .filter((template) => template !== undefined);
-  return {
+  const options: Options = {
     templateMessages: templateMessages(format, templates, maxMessageOctets),
     dataMessages: (source) => {
       const now = {
@@ -77,6 +78,39 @@ export function createOptions(settings: OptionsSettings): Options {
       return packControlMessages(format, sets, maxMessageOctets);
     },
   };
+  requireRoom([...options.templateMessages, ...options.dataMessages(SAMPLE)], maxMessageOctets);
+  return options;
+}
+
+/** Something of everything that is told: the lengths of records hardly depend on it. */
+const SAMPLE: OptionsSource = {
+  status: {
+    sampling: { kind: 'none' },
+    interfaces: () => [{ index: 1, name: 'lo', description: '' }],
+    losses: () => ({ packets: 1, octets: 1, firstMs: 1, lastMs: 1 }),
+  },
+  exporting: () => ({
+    messages: 1,
+    records: 1,
+    octets: 1,
+    lostRecords: 1,
+    lostPackets: 1,
+    lostOctets: 1,
+    firstLossMs: 1,
+    lastLossMs: 1,
+  }),
+};
+
+/**
+ * A record that is alone above the limit would go out in a message above it.
+ * @throws ExportError `bad-option`
+ */
+export function requireRoom(messages: readonly ControlMessage[], maxMessageOctets: number): void {
+  const longest = Math.max(0, ...messages.map(({ bytes }) => bytes.length));
+  if (longest <= maxMessageOctets) return;
+  const operation = `send messages of at most ${maxMessageOctets} octets`;
+  const reason = `one with a single options record, or template, has ${longest}`;
+  throw new ExportError('bad-option', operation, reason);
 }
 
 /**

@@ -42,9 +42,13 @@ export class TransportSession {
     this.#options = options;
   }
 
-  /** The collector, or the file, begins without templates and at sequence number 0. */
-  begin(): void {
-    this.#sequenceNumber = 0;
+  /**
+   * The collector, or the file, begins without templates.
+   * @param isNew nothing of the last session counts in this one. Over UDP another socket changes nothing:
+   * a collector is to see what was lost between the two.
+   */
+  begin(isNew: boolean): void {
+    if (isNew && this.#options.format.isSequenceOfSession) this.#sequenceNumber = 0;
     this.expireTemplates();
   }
 

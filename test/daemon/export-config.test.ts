@@ -76,6 +76,23 @@ t.test('every transport has an address', async (t) => {
   for (const { given, expected } of addresses) t.match(collectorOf(given).address, expected, given);
 });
 
+t.test('streams and files are IPFIX unless something else is said', async (t) => {
+  t.equal(collectorOf('tcp://a:1').version, 10);
+  t.equal(collectorOf('FILE:///a').version, 10);
+  t.throws(() => collectorOf('file:///a', { version: '9' }), /NetFlow v9 goes in datagrams/);
+});
+
+t.test('a plus sign is one', async (t) => {
+  const { address } = collectorOf('tls://a:1?ca=/etc/a+b.pem');
+  t.match(address, { tls: { caFile: '/etc/a+b.pem' } });
+});
+
+t.test('one source port is not for two collectors', async (t) => {
+  const collector = ['192.0.2.1:1', '192.0.2.2:1'];
+  const read = (): unknown => readExportConfig({ collector, source: '192.0.2.7:9' });
+  t.throws(read, { name: 'ConfigError', message: /^--source 192.0.2.7:9: is for one collector/ });
+});
+
 t.test('the source of the command line is for collectors without one', async (t) => {
   const config = readExportConfig({
     collector: ['192.0.2.1:1', '192.0.2.2:1?source=192.0.2.8', 'unix:///a'],
@@ -200,7 +217,9 @@ const bad: readonly {
   { given: '192.0.2.1:1?source=::1', message: /another IP version than the collector/ },
   { given: '192.0.2.1:1?hops=256', message: /out of range/ },
   { given: '192.0.2.1:1?device=sixteen-octets--', message: /not an interface name/ },
-  { given: 'tcp://a:1', message: /NetFlow v9 goes in datagrams.*give version=10/ },
+  { given: 'tcp://a:1?version=9', message: /NetFlow v9 goes in datagrams.*give version=10/ },
+  { given: 'a:1?rate=1&rate=2', message: /rate is there twice/ },
+  { given: 'a:1?name=%zz', message: /name=%zz has a broken %/ },
   { given: 'file:///a', settings: { version: '5' }, message: /NetFlow v5 goes in datagrams/ },
   { given: 'tls://a:1?version=10&cert=/a', message: /a certificate and its key go together/ },
   { given: 'tls://a:1?version=10&verify=maybe', message: /give yes or no/ },

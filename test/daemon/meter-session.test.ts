@@ -43,7 +43,7 @@ t.test('sweeps, flushes after each sweep, and takes the rest out at the end', as
     ...['sweep all', 'a write 1', 'b write 1', 'a write 2', 'b write 2', 'a flush', 'b flush'],
     ...['sweep all', 'a write 1', 'b write 1', 'a flush', 'b flush'],
     ...['sweep all', 'a flush', 'b flush'],
-    ...['close source', 'close b', 'close a'],
+    ...['close source', 'close a', 'close b'],
   ]);
   t.same(waits, [500, 500, 500]);
   t.match(summary, { records: 5, packets: 13, octets: 4_294_967_896, durationMs: 1500 });

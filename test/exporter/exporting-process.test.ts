@@ -3,6 +3,7 @@ import t from 'tap';
 import { createExportingProcess } from '../../src/exporter/exporting-process.js';
 import { ExportError } from '../../src/exporter/export-error.js';
 import { FLOW_RECORD } from '../../src/flow/flow-contract.gen.js';
+import { NO_SAMPLING } from '../../src/flow/sampling.js';
 import { CURL_FLOW, LOOPBACK_FLOW, PING_FLOW } from '../support/described-flows.js';
 import { decodeExport } from '../support/exported-messages.js';
 import { flowBatch } from '../support/flow-description.js';
@@ -13,6 +14,7 @@ import {
   recordExport,
 } from '../support/recorded-export.js';
 
+const NO_LOSSES = { packets: 0, octets: 0, firstMs: undefined, lastMs: undefined };
 const MINUTE_NS = 60_000_000_000n;
 const DAY_NS = 1440n * MINUTE_NS;
 
@@ -199,4 +201,53 @@ t.test('it must be open to be written to', async (t) => {
   t.notOk(transport.isOpen);
   await t.rejects(exporter.write(flowBatch([CURL_FLOW])), { code: 'not-open' });
   await exporter.close();
+});
+
+for (const { version, isReliable, expected } of [
+  { version: 10, isReliable: true, expected: 0 },
+  { version: 10, isReliable: false, expected: 1 },
+  { version: 9, isReliable: true, expected: 2 },
+  { version: 9, isReliable: false, expected: 2 },
+  { version: 5, isReliable: true, expected: 1 },
+] as const) {
+  const way = isReliable ? 'another session' : 'another UDP socket';
+  t.test(`version ${version}, ${way}: the sequence goes on from ${expected}`, async (t) => {
+    const { sweep, transport } = await recordExport(version);
+    transport.isReliable = isReliable;
+    await sweep([CURL_FLOW]);
+    const before = transport.messages.length;
+    transport.session = 2;
+    await sweep([CURL_FLOW]);
+    const at = { 5: 16, 9: 12, 10: 8 }[version];
+    t.equal(transport.messages[before]?.readUInt32BE(at), expected);
+  });
+}
+
+t.test('what options need is asked for when they are', async (t) => {
+  const status = { sampling: NO_SAMPLING, interfaces: () => [], losses: () => NO_LOSSES };
+  const templates = { profile: ['octetDeltaCount'] } as const;
+  const least = { maxMessageOctets: 64, templates };
+  await t.rejects(
+    recordExport(10, { ...least, status }),
+    /with a single options record, or template, has \d+$/,
+  );
+  await t.resolves(recordExport(10, { ...least, status, optionsKinds: new Set() }));
+  const names = { ...templates, hasApplicationId: true };
+  await t.rejects(
+    recordExport(10, { maxMessageOctets: 64, templates: names }),
+    /64 octets: one with/,
+  );
+});
+
+t.test('the end is not put off for ever by a collector that takes little', async (t) => {
+  const { exporter, transport } = await recordExport(10, {
+    messagesPerSecond: 40,
+    maxMessageOctets: 512,
+  });
+  await exporter.write(flowBatch(Array.from({ length: 400 }, () => CURL_FLOW)));
+  const startMs = performance.now();
+  await exporter.flush();
+  await exporter.drain(1000, 300);
+  t.ok(performance.now() - startMs < 1000, 'moving, and broken off all the same');
+  t.ok(transport.messages.length < 100);
 });
