@@ -122,7 +122,11 @@ function meteringStatus(
   const watch = new MeteringLossWatch(() => metering.source?.counters());
   return {
     sampling,
-    interfaces: lastAnswer<readonly MeteredInterface[]>(() => metering.source?.interfaces(), [], onNotice),
+    interfaces: lastAnswer<readonly MeteredInterface[]>(
+      () => metering.source?.interfaces(),
+      [],
+      onNotice,
+    ),
     losses: lastAnswer(() => watch.losses(), NO_LOSSES, onNotice),
   };
 }
