@@ -16,6 +16,8 @@ interface DeliveryOptions {
   readonly counters: ExportCounters;
   /** Undefined: as fast as the transport takes them. */
   readonly pacer: Pacer | undefined;
+  /** How far apart messages may be by that. */
+  readonly paceMs?: number;
 }
 
 /** A backlog from which nothing leaves for so long is not waited for. */
@@ -90,8 +92,10 @@ export class Delivery {
    * may have stood still. When that was in vain, not again until a message has left.
    */
   async #awaitRoom(message: FlowMessage): Promise<boolean> {
-    const { backlog } = this.#options;
+    const { backlog, paceMs = 0 } = this.#options;
     const begunMs = performance.now();
+    // At a message a second, one second is not long.
+    const stalledMs = Math.max(STALLED_MS, 2 * paceMs);
     while (!backlog.hasRoom(message)) {
       const hadLeftMs = this.#movedMs;
       const isOver = this.#waitedMs > this.#mostWaitMs;
@@ -103,7 +107,7 @@ export class Delivery {
       this.noteArrivals();
       if (isOver) return backlog.hasRoom(message);
       if (this.#movedMs !== hadLeftMs) continue;
-      if (!isGivenUp && performance.now() - Math.max(hadLeftMs, begunMs) <= STALLED_MS) continue;
+      if (!isGivenUp && performance.now() - Math.max(hadLeftMs, begunMs) <= stalledMs) continue;
       this.#givenUpMs = hadLeftMs;
       return backlog.hasRoom(message);
     }

@@ -83,15 +83,17 @@ class Exporter implements ExportingProcess {
       clock: options.clock,
       uptime: this.#uptime,
     });
+    const { messagesPerSecond = DEFAULT_MESSAGES_PER_SECOND } = options;
     this.#delivery = new Delivery({
       backlog: new ExportBacklog(options.backlogOctets ?? DEFAULT_BACKLOG_OCTETS),
       transport,
       session: this.#session,
       counters: this.#counters,
+      paceMs: transport.isReliable ? 0 : 1000 / messagesPerSecond,
       pacer: transport.isReliable
         ? undefined
         : createPacer({
-            messagesPerSecond: options.messagesPerSecond ?? DEFAULT_MESSAGES_PER_SECOND,
+            messagesPerSecond,
             burstMessages: DEFAULT_BURST_MESSAGES,
             nowMs: () => performance.now(),
           }),
