@@ -17,7 +17,7 @@ export interface TcpConnectionOptions {
 /** How often acknowledgements are asked for while some are missing; rarer while none comes. */
 const POLL_MS = 20;
 const LONGEST_POLL_MS = 500;
-/** On a host with very many connections asking takes long: no more than a fifth of the time. */
+/** The kernel walks all its socket table, which may take milliseconds: no more than a fifth of the time. */
 const POLL_COST_FACTOR = 4;
 /** Nothing moved in so many polls either: this process may have stood still, and not the collector. */
 const STALLED_POLLS = 3;
