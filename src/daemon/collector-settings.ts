@@ -1,6 +1,6 @@
 // What can be set for each collector: one table from which the options of the command line, the
 // parameters of a collector's address and their checks are made.
-import { DEFAULT_MESSAGES_PER_SECOND } from '../exporter/pacer.js';
+import { DEFAULT_MESSAGES_PER_SECOND } from '../exporter/delivery/pacer.js';
 import { DEFAULT_BACKLOG_OCTETS, DEFAULT_OPTIONS_PERIOD_MS } from '../exporter/export-options.js';
 import type { TemplateProfile, TimePrecision } from '../templates/flow-fields.js';
 import { OPTIONS_KINDS, type OptionsKind } from '../templates/options-templates.js';

@@ -13,7 +13,7 @@ import {
   type CollectorSettingTexts,
   type CollectorValues,
 } from './collector-settings.js';
-import { MAX_SAMPLING_INTERVAL } from '../exporter/netflow-v5.js';
+import { MAX_SAMPLING_INTERVAL } from '../exporter/messages/netflow-v5.js';
 import type { Sampling } from '../flow/sampling.js';
 import { parseElementList } from '../templates/element-list.js';
 import type { ElementName } from '../templates/flow-fields.js';

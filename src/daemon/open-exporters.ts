@@ -4,7 +4,7 @@ import { createBalancedSink } from '../exporter/balanced-sink.js';
 import type { ExportStatistics } from '../exporter/export-counters.js';
 import { DEFAULT_MAX_MESSAGE_OCTETS } from '../exporter/export-options.js';
 import { createExportingProcess, type ExportingProcess } from '../exporter/exporting-process.js';
-import type { MessageTransport } from '../exporter/message-transport.js';
+import type { MessageTransport } from '../exporter/delivery/message-transport.js';
 import { createFileTransport } from '../exporter/transports/file-transport.js';
 import { createTcpTransport } from '../exporter/transports/tcp-transport.js';
 import { createUdpTransport } from '../exporter/transports/udp-transport.js';

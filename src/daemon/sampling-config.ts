@@ -3,7 +3,7 @@ import { NO_SAMPLING, type Sampling } from '../flow/sampling.js';
 import { ConfigError } from './config-error.js';
 
 const MIN_INTERVAL = 2;
-/** NetFlow v5's header holds less: see src/exporter/netflow-v5.ts. */
+/** NetFlow v5's header holds less: see src/exporter/messages/netflow-v5.ts. */
 const MAX_INTERVAL = 2 ** 24;
 
 /** A number alone is the deterministic count. */

@@ -1,5 +1,5 @@
 // What became of the messages of one collector.
-import { isFlowMessage, type OutgoingMessage } from './outgoing-message.js';
+import { isFlowMessage, type OutgoingMessage } from './messages/outgoing-message.js';
 
 /** All only grow. */
 export interface ExportStatistics {

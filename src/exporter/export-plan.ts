@@ -1,14 +1,14 @@
 // Everything about a collector's messages that is settled before the first flow: the format, the plan
 // of each template's records, and the messages with the templates.
 import type { ExportVersion, Template } from '../templates/flow-template.js';
-import { IPFIX } from './ipfix.js';
-import type { MessageFormat, TemplateFormat } from './message-format.js';
-import { NETFLOW_V1 } from './netflow-v1.js';
-import { NETFLOW_V5 } from './netflow-v5.js';
-import { NETFLOW_V9 } from './netflow-v9.js';
-import type { ControlMessage } from './outgoing-message.js';
-import { compileRecordPlan, compileRecordPlans, type RecordPlan } from './record-plan.js';
-import { messageOctets, packTemplateMessages } from './template-message.js';
+import { IPFIX } from './messages/ipfix.js';
+import type { MessageFormat, TemplateFormat } from './messages/message-format.js';
+import { NETFLOW_V1 } from './messages/netflow-v1.js';
+import { NETFLOW_V5 } from './messages/netflow-v5.js';
+import { NETFLOW_V9 } from './messages/netflow-v9.js';
+import type { ControlMessage } from './messages/outgoing-message.js';
+import { compileRecordPlan, compileRecordPlans, type RecordPlan } from './records/record-plan.js';
+import { messageOctets, packTemplateMessages } from './messages/template-message.js';
 
 export interface ExportPlan {
   readonly format: MessageFormat;

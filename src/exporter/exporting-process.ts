@@ -5,9 +5,9 @@ import type { FlowRecordBatch } from '../flow/flow-source.js';
 import { NO_SAMPLING } from '../flow/sampling.js';
 import { flowTemplates } from '../templates/flow-template.js';
 import { OPTIONS_KINDS } from '../templates/options-templates.js';
-import { createApplicationNames, withApplicationNames } from './application-names.js';
-import { Delivery } from './delivery.js';
-import { ExportBacklog } from './export-backlog.js';
+import { createApplicationNames, withApplicationNames } from './options/application-names.js';
+import { Delivery } from './delivery/delivery.js';
+import { ExportBacklog } from './delivery/export-backlog.js';
 import { ExportCounters, type ExportStatistics } from './export-counters.js';
 import { ExportError } from './export-error.js';
 import {
@@ -17,13 +17,17 @@ import {
   type ExportingProcessOptions,
 } from './export-options.js';
 import { leastMessageOctets, planExport, type ExportPlan } from './export-plan.js';
-import { FlowEncoder } from './flow-encoder.js';
-import type { PackedMessage } from './message-packer.js';
-import type { MessageTransport } from './message-transport.js';
-import { createOptions } from './options-records.js';
-import { DEFAULT_BURST_MESSAGES, DEFAULT_MESSAGES_PER_SECOND, createPacer } from './pacer.js';
-import { TransportSession, type ControlMessages } from './transport-session.js';
-import { UptimeClock } from './uptime-clock.js';
+import { FlowEncoder } from './records/flow-encoder.js';
+import type { PackedMessage } from './messages/message-packer.js';
+import type { MessageTransport } from './delivery/message-transport.js';
+import { createOptions } from './options/options-records.js';
+import {
+  DEFAULT_BURST_MESSAGES,
+  DEFAULT_MESSAGES_PER_SECOND,
+  createPacer,
+} from './delivery/pacer.js';
+import { TransportSession, type ControlMessages } from './delivery/transport-session.js';
+import { UptimeClock } from './delivery/uptime-clock.js';
 
 /** How long the end waits for a collector that takes nothing. */
 const CLOSE_PATIENCE_MS = 3000;

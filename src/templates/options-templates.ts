@@ -1,5 +1,5 @@
 // The one table of what the exporting process tells of itself and of the metering process: one row
-// an options template. src/exporter/options-records.ts fills the records, by the names of the values.
+// an options template. src/exporter/options/options-records.ts fills the records, by the names of the values.
 import { VARIABLE_LENGTH } from './flow-fields.js';
 import type { ElementName } from './flow-fields.js';
 import { INFORMATION_ELEMENTS } from './information-elements.gen.js';

@@ -1,6 +1,6 @@
 // How a user wants processes to be called in netflow9UserName, applicationName and userName: text with
 // placeholders, "{comm}/{pid}". Read here, since lengths in templates follow from it; rendered by
-// src/exporter/record-processes.ts.
+// src/exporter/records/record-processes.ts.
 import { TemplateError } from './template-error.js';
 
 /**

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { createExportingProcess } from '../../src/exporter/exporting-process.js';
-import type { MessageTransport } from '../../src/exporter/message-transport.js';
+import type { MessageTransport } from '../../src/exporter/delivery/message-transport.js';
 import { createUdpTransport } from '../../src/exporter/transports/udp-transport.js';
 import { startDefaultNfcapd } from '../support/default-nfcapd.js';
 import { CURL_FLOW, LOOPBACK_FLOW, PING_FLOW } from '../support/described-flows.js';

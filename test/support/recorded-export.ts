@@ -2,7 +2,7 @@
 import { createExportingProcess } from '../../src/exporter/exporting-process.js';
 import type { ExportingProcessOptions } from '../../src/exporter/export-options.js';
 import type { ExportingProcess } from '../../src/exporter/exporting-process.js';
-import type { MessageTransport } from '../../src/exporter/message-transport.js';
+import type { MessageTransport } from '../../src/exporter/delivery/message-transport.js';
 import type { KernelClock } from '../../src/flow/clock.js';
 import type { MeteringStatus } from '../../src/flow/metering-status.js';
 import type { ProcessDirectory, ProcessIdentity } from '../../src/flow/process-directory.js';

@@ -1,15 +1,18 @@
 // A transport that does as it is told: sessions begin and end, messages are held or refused, and
 // arrive when the test says so. And a delivery of numbered messages over it.
 import { EventEmitter, once } from 'node:events';
-import { Delivery } from '../../src/exporter/delivery.js';
-import { ExportBacklog } from '../../src/exporter/export-backlog.js';
+import { Delivery } from '../../src/exporter/delivery/delivery.js';
+import { ExportBacklog } from '../../src/exporter/delivery/export-backlog.js';
 import { ExportCounters } from '../../src/exporter/export-counters.js';
 import { ExportError } from '../../src/exporter/export-error.js';
-import { IPFIX } from '../../src/exporter/ipfix.js';
-import type { MessageTransport } from '../../src/exporter/message-transport.js';
-import type { ControlMessage, FlowMessage } from '../../src/exporter/outgoing-message.js';
-import { TransportSession, type SessionOptions } from '../../src/exporter/transport-session.js';
-import { UptimeClock } from '../../src/exporter/uptime-clock.js';
+import { IPFIX } from '../../src/exporter/messages/ipfix.js';
+import type { MessageTransport } from '../../src/exporter/delivery/message-transport.js';
+import type { ControlMessage, FlowMessage } from '../../src/exporter/messages/outgoing-message.js';
+import {
+  TransportSession,
+  type SessionOptions,
+} from '../../src/exporter/delivery/transport-session.js';
+import { UptimeClock } from '../../src/exporter/delivery/uptime-clock.js';
 import { NO_SAMPLING } from '../../src/flow/sampling.js';
 import type { Teardown } from './program.js';
 import { FakeClock } from './recorded-export.js';

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createServer as createTlsServer } from 'node:tls';
 import type { TlsOptions } from 'node:tls';
 import { ExportError } from '../../src/exporter/export-error.js';
-import type { MessageTransport } from '../../src/exporter/message-transport.js';
+import type { MessageTransport } from '../../src/exporter/delivery/message-transport.js';
 import { MessageSplitter } from './decoder/message-splitter.js';
 import type { Teardown } from './program.js';
 

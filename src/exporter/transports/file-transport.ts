@@ -5,7 +5,7 @@ import { access, open, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ExportError, systemErrorCode } from '../export-error.js';
-import type { MessageTransport } from '../message-transport.js';
+import type { MessageTransport } from '../delivery/message-transport.js';
 import { claimFile } from './file-claim.js';
 import type { FileClaim } from './file-claim.js';
 import { publishLeftover } from './leftover-file.js';

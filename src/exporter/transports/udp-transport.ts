@@ -3,7 +3,7 @@
 import { isIP } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ExportError, systemErrorCode } from '../export-error.js';
-import type { MessageTransport } from '../message-transport.js';
+import type { MessageTransport } from '../delivery/message-transport.js';
 import { endpointUrl, lookUpName, resolveEndpoint } from './endpoint.js';
 import type { Endpoint, NameLookup, ResolvedAddress, SourceAddress } from './endpoint.js';
 import { LocalReceiver, isOwnAddress } from './local-receiver.js';

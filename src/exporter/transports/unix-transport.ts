@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { getSystemErrorName } from 'node:util';
 import { ExportError, systemErrorCode } from '../export-error.js';
-import type { MessageTransport } from '../message-transport.js';
+import type { MessageTransport } from '../delivery/message-transport.js';
 import { createTurns, nextTurn } from './event-loop-turns.js';
 
 /** A connected socket. Node has none; src/bpf-loader/ has. */

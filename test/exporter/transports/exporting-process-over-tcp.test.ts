@@ -2,7 +2,7 @@
 import t from 'tap';
 import { createExportingProcess } from '../../../src/exporter/exporting-process.js';
 import type { ExportingProcess } from '../../../src/exporter/exporting-process.js';
-import type { MessageTransport } from '../../../src/exporter/message-transport.js';
+import type { MessageTransport } from '../../../src/exporter/delivery/message-transport.js';
 import { createTcpTransport } from '../../../src/exporter/transports/tcp-transport.js';
 import { unsigned } from '../../support/decoder/field-values.js';
 import { sequenceGaps } from '../../support/decoder/sequence-check.js';

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { createExportingProcess } from '../../../src/exporter/exporting-process.js';
-import type { MessageTransport } from '../../../src/exporter/message-transport.js';
+import type { MessageTransport } from '../../../src/exporter/delivery/message-transport.js';
 import { createFileTransport } from '../../../src/exporter/transports/file-transport.js';
 import type { FileTransportOptions } from '../../../src/exporter/transports/file-transport.js';
 import { ChangingName } from '../../support/changing-name.js';

@@ -1,0 +1,96 @@
+// Messages that wait to be sent, and those that were sent but may not have arrived. Bounded in
+// octets: a collector that does not keep up costs so much memory and no more.
+import type { FlowMessage, OutgoingMessage } from '../messages/outgoing-message.js';
+import { isFlowMessage } from '../messages/outgoing-message.js';
+
+export class ExportBacklog {
+  readonly #limitOctets: number;
+  #waiting: FlowMessage[] = [];
+  /** Of #waiting; the messages before it are gone. */
+  #head = 0;
+  /** In the order of sending. Templates and options too, because arrivals are counted in messages. */
+  #inFlight: OutgoingMessage[] = [];
+  #octets = 0;
+
+  constructor(limitOctets: number) {
+    this.#limitOctets = limitOctets;
+  }
+
+  /** Of all messages with flow records in it. */
+  get octets(): number {
+    return this.#octets;
+  }
+  get isEmpty(): boolean {
+    return this.#octets === 0;
+  }
+
+  /** A message that is longer than the limit has room when nothing else is there. */
+  hasRoom(message: FlowMessage): boolean {
+    return this.isEmpty || this.#octets + message.bytes.length <= this.#limitOctets;
+  }
+
+  put(message: FlowMessage): void {
+    this.#waiting.push(message);
+    this.#octets += message.bytes.length;
+  }
+
+  /** The next one to be sent; it stays. */
+  peek(): FlowMessage | undefined {
+    return this.#waiting[this.#head];
+  }
+
+  /** The next one will not be sent. */
+  drop(): void {
+    const message = this.#take();
+    if (message !== undefined) this.#octets -= message.bytes.length;
+  }
+
+  /** The next one was sent. */
+  sent(): void {
+    const message = this.#take();
+    if (message !== undefined) this.#inFlight.push(message);
+  }
+
+  /** So was a message that no backlog has. */
+  controlSent(message: OutgoingMessage): void {
+    this.#inFlight.push(message);
+  }
+
+  /** The first `count` of those that were sent have arrived. */
+  arrived(count: number): readonly OutgoingMessage[] {
+    const messages = this.#inFlight.splice(0, count);
+    for (const message of messages) {
+      if (isFlowMessage(message)) this.#octets -= message.bytes.length;
+    }
+    return messages;
+  }
+
+  /** The session is over: what has not arrived waits again, in its order; templates do not. */
+  rewind(): void {
+    const again = this.#inFlight.filter(isFlowMessage);
+    this.#inFlight = [];
+    this.#waiting = [...again, ...this.#waiting.slice(this.#head)];
+    this.#head = 0;
+  }
+
+  /** Everything that has not arrived leaves. */
+  clear(): readonly FlowMessage[] {
+    this.rewind();
+    const left = this.#waiting;
+    this.#waiting = [];
+    this.#octets = 0;
+    return left;
+  }
+
+  #take(): FlowMessage | undefined {
+    const message = this.#waiting[this.#head];
+    if (message === undefined) return undefined;
+    this.#head++;
+    // Not at once: it would move all that wait for each that goes.
+    if (this.#head * 2 > this.#waiting.length) {
+      this.#waiting = this.#waiting.slice(this.#head);
+      this.#head = 0;
+    }
+    return message;
+  }
+}

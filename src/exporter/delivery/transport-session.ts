@@ -1,0 +1,126 @@
+// What a collector has to be told in a Transport Session besides flows: templates and options, when
+// they are due, and in which order messages came: the headers.
+import { nsToMs, type KernelClock } from '../../flow/clock.js';
+import type { Sampling } from '../../flow/sampling.js';
+import type { MessageFormat } from '../messages/message-format.js';
+import {
+  isFlowMessage,
+  type ControlMessage,
+  type OutgoingMessage,
+} from '../messages/outgoing-message.js';
+import type { UptimeClock } from './uptime-clock.js';
+
+/** What is sent besides flow records. */
+export interface ControlMessages {
+  readonly templates: () => readonly ControlMessage[];
+  /** Options records with the values of now. */
+  readonly options: () => readonly ControlMessage[];
+  /** What the flow records that are packed by now refer to, and was not sent yet. */
+  readonly announcements?: () => readonly ControlMessage[];
+}
+
+export interface SessionOptions {
+  readonly format: MessageFormat;
+  readonly observationDomainId: number;
+  /** Templates are repeated this often; Infinity: once a session. */
+  readonly templateRefreshMs: number;
+  /** And after so many messages with flows. */
+  readonly templateRefreshMessages: number;
+  readonly optionsPeriodMs: number;
+  readonly sampling: Sampling;
+  readonly control: ControlMessages;
+  readonly clock: KernelClock;
+  readonly uptime: UptimeClock;
+}
+
+const WORD = 2 ** 32;
+
+export class TransportSession {
+  readonly #options: SessionOptions;
+  #sequenceNumber = 0;
+  #templatesSentMs = -Infinity;
+  #messagesSinceTemplates = 0;
+  #optionsSentMs = -Infinity;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The collector, or the file, begins without templates.
+   * @param isNew nothing of the last session counts in this one. Over UDP another socket changes nothing:
+   * a collector is to see what was lost between the two.
+   */
+  begin(isNew: boolean): void {
+    if (isNew && this.#options.format.isSequenceOfSession) this.#sequenceNumber = 0;
+    this.expireTemplates();
+  }
+
+  /** The collector may have missed them. */
+  expireTemplates(): void {
+    this.#templatesSentMs = -Infinity;
+    this.#optionsSentMs = -Infinity;
+  }
+
+  get isControlDue(): boolean {
+    return this.#areTemplatesDue() || this.#areOptionsDue();
+  }
+
+  /** What is to be sent before anything else; it is taken for sent. */
+  takeDue(): readonly ControlMessage[] {
+    const { control } = this.#options;
+    const due: ControlMessage[] = [];
+    if (this.#areTemplatesDue()) {
+      this.#templatesSentMs = this.#nowMs();
+      this.#messagesSinceTemplates = 0;
+      due.push(...control.templates());
+    }
+    if (this.#areOptionsDue()) {
+      this.#optionsSentMs = this.#nowMs();
+      due.push(...control.options());
+    }
+    return due;
+  }
+
+  /** What has to be sent before the next flow records; it is taken for sent. */
+  takeAnnouncements(): readonly ControlMessage[] {
+    return this.#options.control.announcements?.() ?? [];
+  }
+
+  /** Writes the header of the message that is sent now. One that is then lost leaves a gap. */
+  writeHeader(message: OutgoingMessage): void {
+    const { format, observationDomainId, sampling, clock, uptime } = this.#options;
+    const times = isFlowMessage(message) ? message.times : uptime.times();
+    const { bytes, templateRecords, dataRecords } = message;
+    const header = {
+      messageOctets: bytes.length,
+      records: templateRecords + dataRecords,
+      exportTimeMs: times.bootEpochMs + nsToMs(clock.bootNs()),
+      uptimeZeroMs: times.uptimeZeroMs,
+      sequenceNumber: this.#sequenceNumber,
+      observationDomainId,
+      sampling,
+    };
+    format.writeMessageHeader(header, bytes);
+    this.#sequenceNumber = (this.#sequenceNumber + format.sequenceStep(dataRecords)) % WORD;
+    // Only these: templates that are several messages would be due again by themselves.
+    if (isFlowMessage(message)) this.#messagesSinceTemplates++;
+  }
+
+  #areTemplatesDue(): boolean {
+    const { templateRefreshMs, templateRefreshMessages } = this.#options;
+    if (this.#templatesSentMs === -Infinity) return true;
+    return (
+      this.#nowMs() - this.#templatesSentMs >= templateRefreshMs ||
+      this.#messagesSinceTemplates >= templateRefreshMessages
+    );
+  }
+
+  #areOptionsDue(): boolean {
+    return this.#nowMs() - this.#optionsSentMs >= this.#options.optionsPeriodMs;
+  }
+
+  #nowMs(): number {
+    return nsToMs(this.#options.clock.bootNs());
+  }
+}
