@@ -47,7 +47,7 @@ const wrong: readonly { args: readonly string[]; err: RegExp }[] = [
   { args: ['export'], err: /'-n, --collector <destination>' not specified/ },
   { args: ['export', '-n', '127.0.0.1:9'], err: /-i: no interface given/ },
   { args: [...EXPORT, '--capture', 'sockets'], err: /-i lo: cannot be chosen with --capture/ },
-  { args: [...EXPORT, '-v', '5'], err: /-v 5: no such export version/ },
+  { args: [...EXPORT, '-v', '7'], err: /-v 7: no such export version/ },
   { args: ['export', '-i', 'lo', '-v', '9', '-n', 'x'], err: /-n x: has no port/ },
   { args: [...EXPORT, '-v', '9', '--source', '::1'], err: /another IP version/ },
 ];
