@@ -80,10 +80,12 @@ for (const name of caseNames(FIXTURES)) {
         .filter(({ isOptions }) => !isOptions)
         .map((record) => toNfdump(message, record)),
     );
+    // A list of elements is as short as its user wants.
+    const least = name.endsWith('own-elements') ? 8 : 12;
     const printed = JSON.parse(read('nfdump.json')) as readonly Json[];
     t.equal(flows.length, printed.length);
     flows.forEach((flow, i) => {
-      t.ok(Object.keys(flow).length >= 12, 'most of it is there');
+      t.ok(Object.keys(flow).length >= least, 'most of it is there');
       const same = Object.keys(flow).map((key) => [key, printed[i]?.[key]]);
       t.same(flow, Object.fromEntries(same));
     });
