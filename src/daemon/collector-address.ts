@@ -1,18 +1,10 @@
 // Where flows go: "192.0.2.1:9995", "tls://collector.example:4740?ca=...", "file:///var/flows.ipfix"
 // from the words of a command line to checked values.
 import { isIP, isIPv4, isIPv6 } from 'node:net';
+import { endpointUrl, type Endpoint, type SourceAddress } from '../exporter/transports/endpoint.js';
+import type { TlsOptions } from '../exporter/transports/tls-credentials.js';
 import { ConfigError, alternatives } from './config-error.js';
 import { readDurationMs, readInteger, readOctets, readSwitch } from './quantities.js';
-
-export interface Endpoint {
-  readonly host: string;
-  readonly port: number;
-}
-
-export interface SourceAddress {
-  readonly address: string;
-  readonly port?: number;
-}
 
 export type CollectorAddress =
   | (Endpoint & {
@@ -33,7 +25,7 @@ export type CollectorAddress =
       readonly source?: SourceAddress;
       readonly reconnectIntervalMs?: number;
       readonly stallTimeoutMs?: number;
-      readonly tls: TlsSettings;
+      readonly tls: TlsOptions;
     })
   | { readonly scheme: 'unix'; readonly path: string }
   | {
@@ -42,14 +34,6 @@ export type CollectorAddress =
       readonly rotateIntervalMs?: number;
       readonly rotateOctets?: number;
     };
-
-interface TlsSettings {
-  readonly caFile?: string;
-  readonly certFile?: string;
-  readonly keyFile?: string;
-  readonly serverName?: string;
-  readonly isVerified?: boolean;
-}
 
 type Scheme = CollectorAddress['scheme'];
 
@@ -170,8 +154,7 @@ export function parameterNames({ scheme }: CollectorAddress): readonly string[] 
 export function addressText(address: CollectorAddress): string {
   const { scheme } = address;
   if (scheme === 'unix' || scheme === 'file') return `${scheme}://${address.path}`;
-  const { host, port } = address;
-  return `${scheme}://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+  return endpointUrl(scheme, address);
 }
 
 function buildAddress(
@@ -193,7 +176,7 @@ function buildAddress(
   }
   if (scheme !== 'tls') return { scheme, ...endpoint, ...own };
   const isTls = ([name]: [string, unknown]): boolean => TLS_PARAMETERS.includes(name);
-  const tls = Object.fromEntries(Object.entries(own).filter(isTls)) as TlsSettings;
+  const tls = Object.fromEntries(Object.entries(own).filter(isTls)) as TlsOptions;
   if ((tls.certFile === undefined) !== (tls.keyFile === undefined)) {
     throw new ConfigError(setting, 'a certificate and its key go together', 'give cert and key');
   }
