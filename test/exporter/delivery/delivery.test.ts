@@ -137,8 +137,8 @@ t.test('a full backlog waits as long as messages leave it', async (t) => {
   transport.permits = 0;
   transport.connect();
   const { delivery, counters, backlog } = startDelivery(t, transport, { limitOctets: 3 * 24 });
-  // One message each 0.3 s: slower than that the backlog would be given up within a second.
-  const slow = setInterval(() => transport.permit(1), 300);
+  // Six of them have to leave, well within the two seconds that a sweep waits in all.
+  const slow = setInterval(() => transport.permit(1), 150);
   t.teardown(() => clearInterval(slow));
   for (let i = 1; i <= 8; i++) {
     await delivery.offer(numberedFlows(i));
@@ -167,6 +167,35 @@ t.test('where nothing leaves, what has no room is counted, without a wait for ea
   const after = Array.from({ length: 20 }, (_, i) => `F${201 + i}`);
   t.same(labels, ['T', 'F1', 'F2', 'F3', ...after], 'what was kept goes, and all that comes then');
   t.match(counters, { records: 23, lostRecords: 197 });
+});
+
+t.test('a collector that takes little is waited for, but not for long in one sweep', async (t) => {
+  const transport = new ScriptedTransport();
+  const { delivery, counters } = startDelivery(t, transport, {
+    limitOctets: 2 * 24,
+  });
+  transport.permits = 0;
+  transport.connect();
+  const trickle = setInterval(() => transport.permit(1), 100);
+  t.teardown(() => clearInterval(trickle));
+  const offered = 200;
+  // At ten a second they would take twenty seconds, and something leaves all the time.
+  const sweep = async (): Promise<number> => {
+    const startMs = performance.now();
+    delivery.beginSweep();
+    for (let i = 1; i <= offered; i++) await delivery.offer(numberedFlows(i));
+    return performance.now() - startMs;
+  };
+  const tookMs = await sweep();
+  t.ok(tookMs > 1500 && tookMs < 10_000, `it took ${tookMs} ms`);
+  t.ok(counters.records > 5, 'while it was waited for, they went');
+  t.ok(counters.lostRecords > offered / 2, 'and then what had no room was counted');
+  t.equal(counters.lastError, 'the backlog is full: the collector does not keep up');
+  const before = counters.records;
+  await sweep();
+  t.ok(counters.records > before + 5, 'the next sweep waits anew');
+  await delivery.stop();
+  t.equal(counters.records + counters.lostRecords, 2 * offered, 'each is counted once');
 });
 
 t.test('at the end what has not arrived is lost, and counted', async (t) => {
