@@ -109,6 +109,7 @@ export class Delivery {
       await (isGivenUp ? nextTurn() : sleep(POLL_MS));
       this.#waitedMs += performance.now() - startMs;
       this.noteArrivals();
+      // Not given up: the next sweep waits anew.
       if (isOver) return backlog.hasRoom(message);
       if (this.#movedMs !== hadLeftMs) continue;
       if (!isGivenUp && performance.now() - Math.max(hadLeftMs, begunMs) <= stalledMs) continue;
