@@ -1,5 +1,5 @@
 // CLOCK_BOOTTIME, which Node does not offer, and its distance to the time of day.
-import { nsToMs, type KernelClock } from '../flow/clock.js';
+import { bootEpochOf, type KernelClock } from '../flow/clock.js';
 import { CLOCK_BOOTTIME, CLOCK_REALTIME, loadLibc, type Libc } from './native/libc.js';
 
 /**
@@ -23,8 +23,7 @@ export function openKernelClock({ clockNs }: Pick<Libc, 'clockNs'> = loadLibc())
   };
   return {
     bootNs: () => clockNs(CLOCK_BOOTTIME),
-    bootEpochMs: () => nsToMs(steadyEpochNs()),
-    bootEpochNs: steadyEpochNs,
+    bootEpoch: () => bootEpochOf(steadyEpochNs()),
   };
 }
 

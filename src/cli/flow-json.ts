@@ -1,6 +1,6 @@
 // A flow record as one JSON object with everything that the record has. Names are those of the
 // Information Elements (IANA), with the address family left out of them.
-import { epochMs } from '../flow/clock.js';
+import { epochMs, type BootEpoch } from '../flow/clock.js';
 import {
   ATTRIBUTION_METHOD,
   FLOW_DIRECTION,
@@ -25,7 +25,7 @@ const END_REASONS = namesByValue(FLOW_END_REASON, 'FLOW_END_');
 /** One line without its newline. */
 export function flowJson(
   record: FlowRecord,
-  bootEpochMs: number,
+  bootEpoch: BootEpoch,
   directory: ProcessDirectory,
 ): string {
   const { bytes, offset } = record;
@@ -36,10 +36,10 @@ export function flowJson(
       .map((octet) => octet.toString(16).padStart(2, '0'))
       .join(':');
   const owner = (side: FlowSide): object | null =>
-    record.isLocal(side) ? ownerObject(record, side, bootEpochMs, directory) : null;
+    record.isLocal(side) ? ownerObject(record, side, bootEpoch, directory) : null;
   return printableJson({
-    flowStartMilliseconds: epochMs(bytes, offset + F.first_ns.offset, bootEpochMs),
-    flowEndMilliseconds: epochMs(bytes, offset + F.last_ns.offset, bootEpochMs),
+    flowStartMilliseconds: epochMs(bytes, offset + F.first_ns.offset, bootEpoch),
+    flowEndMilliseconds: epochMs(bytes, offset + F.last_ns.offset, bootEpoch),
     flowEndReason: nameOf(END_REASONS, record.endReason),
     flowDirection: nameOf(DIRECTIONS, record.direction),
     interfaceIndex: record.interfaceIndex,
@@ -76,7 +76,7 @@ export function flowJson(
 function ownerObject(
   record: FlowRecord,
   side: FlowSide,
-  bootEpochMs: number,
+  bootEpoch: BootEpoch,
   directory: ProcessDirectory,
 ): object {
   const attribution = nameOf(METHODS, record.attributionMethod(side));
@@ -93,7 +93,7 @@ function ownerObject(
     processName: record.comm(side),
     userId: record.uid(side),
     userName: directory.userName(record.uid(side)),
-    startMilliseconds: epochMs(bytes, at + P.start_ns.offset, bootEpochMs),
+    startMilliseconds: epochMs(bytes, at + P.start_ns.offset, bootEpoch),
     execCount: record.execId(side),
     // An id that may need all its 64 bits, which a JSON number does not carry everywhere.
     cgroupId: record.cgroupId(side).toString(),

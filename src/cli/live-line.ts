@@ -6,7 +6,7 @@ import {
   FLOW_FLAG,
   FLOW_RECORD,
 } from '../flow/flow-contract.gen.js';
-import { epochMs } from '../flow/clock.js';
+import { epochMs, type BootEpoch } from '../flow/clock.js';
 import type { FlowRecord, FlowSide } from '../flow/flow-record.js';
 import { nonProcessKind, type NonProcessNames } from '../flow/non-process-names.js';
 import { displayWidth, padEnd, padStart, printable } from './printable.js';
@@ -49,10 +49,10 @@ const ICMP_PROTOCOLS: ReadonlySet<number> = new Set([1, 58]);
 
 type NameContext = Pick<FlowContext, 'directory' | 'nonProcessNames'>;
 
-/** @param bootEpochMs as KernelClock gives it */
+/** @param bootEpoch as KernelClock gives it */
 export function liveRow(
   record: FlowRecord,
-  bootEpochMs: number,
+  bootEpoch: BootEpoch,
   { directory, nonProcessNames }: NameContext,
 ): LiveRow {
   const { sides, arrow } = orient(record);
@@ -64,7 +64,7 @@ export function liveRow(
   );
   return {
     time: timeOfDay(
-      epochMs(record.bytes, record.offset + FLOW_RECORD.fields.first_ns.offset, bootEpochMs),
+      epochMs(record.bytes, record.offset + FLOW_RECORD.fields.first_ns.offset, bootEpoch),
     ),
     process: sides.map((side) => processText(record, side, nonProcessNames)).join(' -> '),
     user: join(users),

@@ -1,13 +1,14 @@
 // The flow sink of `procflow live`: a line for each record.
 import type { FlowContext } from '../daemon/run-meter.js';
+import type { BootEpoch } from '../flow/clock.js';
 import { FLOW_RECORD } from '../flow/flow-contract.gen.js';
 import { FlowRecord } from '../flow/flow-record.js';
 import type { FlowSink } from '../flow/flow-sink.js';
 import type { FlowRecordBatch } from '../flow/flow-source.js';
 import type { LineOutput } from './line-output.js';
 
-/** @param bootEpochMs as KernelClock gives it */
-export type FormatLine = (record: FlowRecord, bootEpochMs: number) => string;
+/** @param bootEpoch as KernelClock gives it */
+export type FormatLine = (record: FlowRecord, bootEpoch: BootEpoch) => string;
 
 export class LiveSink implements FlowSink {
   readonly #output: LineOutput;
@@ -23,10 +24,10 @@ export class LiveSink implements FlowSink {
 
   async write(batch: FlowRecordBatch): Promise<void> {
     if (this.#output.isClosed) return;
-    const bootEpochMs = this.#clock.bootEpochMs();
+    const bootEpoch = this.#clock.bootEpoch();
     const lines: string[] = [];
     for (let i = 0; i < batch.count; i++) {
-      lines.push(this.#format(this.#view.at(batch.bytes, i * FLOW_RECORD.size), bootEpochMs));
+      lines.push(this.#format(this.#view.at(batch.bytes, i * FLOW_RECORD.size), bootEpoch));
     }
     await this.#output.write(lines);
   }

@@ -86,9 +86,9 @@ async function runLive(io: ProgramIo, options: LiveOptionValues): Promise<void> 
   const openSinks = async ({ clock, ...context }: FlowContext): Promise<LiveSink[]> => {
     const format: FormatLine =
       options.json === true
-        ? (record, bootEpochMs) => flowJson(record, bootEpochMs, context.directory)
-        : (record, bootEpochMs) => {
-            const line = table.line(liveRow(record, bootEpochMs, context));
+        ? (record, bootEpoch) => flowJson(record, bootEpoch, context.directory)
+        : (record, bootEpoch) => {
+            const line = table.line(liveRow(record, bootEpoch, context));
             if (options.wide !== true) return line;
             const columns = io.out.columns ?? Infinity;
             const below = wideLines(record, context.directory, columns);

@@ -4,13 +4,19 @@
 export interface KernelClock {
   /** CLOCK_BOOTTIME in nanoseconds. */
   bootNs(): bigint;
-  /** Time of day at CLOCK_BOOTTIME zero, in milliseconds since 1970, with its fraction. */
-  bootEpochMs(): number;
-  /** The same in whole nanoseconds. */
-  bootEpochNs(): bigint;
+  /** Time of day at CLOCK_BOOTTIME zero. */
+  bootEpoch(): BootEpoch;
+}
+
+/** Since 1970, to the nanosecond: a double has no room for the time of day in nanoseconds. */
+export interface BootEpoch {
+  readonly seconds: number;
+  /** Beyond the seconds: below 10^9. */
+  readonly nanoseconds: number;
 }
 
 const WORD = 2 ** 32;
+const NS_PER_SECOND = 1_000_000_000n;
 const NS_PER_MS = 1_000_000n;
 
 /** Nanoseconds as milliseconds with their fraction: a double has no room for the time of day in ns. */
@@ -26,11 +32,23 @@ export function kernelNs(bytes: Buffer, offset: number): number {
   return bytes.readUInt32LE(offset + 4) * WORD + bytes.readUInt32LE(offset);
 }
 
+/** @param ns since 1970, not before it */
+export function bootEpochOf(ns: bigint): BootEpoch {
+  return { seconds: Number(ns / NS_PER_SECOND), nanoseconds: Number(ns % NS_PER_SECOND) };
+}
+
+/** Milliseconds since 1970, with their fraction to a quarter of a microsecond. */
+export function bootEpochMs({ seconds, nanoseconds }: BootEpoch): number {
+  return seconds * 1000 + nanoseconds / 1e6;
+}
+
 /**
- * Milliseconds since 1970 of a kernel time that stands in a buffer as a little-endian 64-bit
- * number of nanoseconds. A double holds such a time to 2 ns for 208 days of uptime and to 1 us
- * for centuries, far finer than the millisecond that is wanted.
+ * Whole milliseconds since 1970, cut, of a kernel time that stands in a buffer as a little-endian 64-bit
+ * number of nanoseconds. In integers, because the sum of two doubles may be rounded up to the next one.
  */
-export function epochMs(bytes: Buffer, offset: number, bootEpochMs: number): number {
-  return Math.floor(bootEpochMs + kernelNs(bytes, offset) / 1e6);
+export function epochMs(bytes: Buffer, offset: number, epoch: BootEpoch): number {
+  // In halves, because a double has not enough digits: 2^32 ns are 4294 ms and 967296 ns.
+  const high = bytes.readUInt32LE(offset + 4);
+  const restNs = high * (WORD % 1e6) + bytes.readUInt32LE(offset) + epoch.nanoseconds;
+  return epoch.seconds * 1000 + high * Math.floor(WORD / 1e6) + Math.floor(restNs / 1e6);
 }

@@ -10,6 +10,8 @@ import {
 import type { ProcessIdentity } from '../../src/flow/process-directory.js';
 import { DIRECTORY, NOTHING_KNOWN, flowRecord, port } from './record-bytes.js';
 
+const BOOT_EPOCH = { seconds: 0, nanoseconds: 0 };
+
 t.test('an object has everything that the record has', async (t) => {
   const record = flowRecord(
     {
@@ -49,7 +51,7 @@ t.test('an object has everything that the record has', async (t) => {
       cgroupId: 2n ** 63n + 1n,
     },
   );
-  const line = flowJson(record, 1_000_000, DIRECTORY);
+  const line = flowJson(record, { seconds: 1000, nanoseconds: 0 }, DIRECTORY);
   t.notMatch(line, /[^\x20-\x7e]/, 'one line of printable ASCII');
   t.same(JSON.parse(line), {
     flowStartMilliseconds: 1_001_500,
@@ -100,7 +102,7 @@ t.test('what is known of a process is there, and only that', async (t) => {
   const process = (identity: Partial<ProcessIdentity>): unknown => {
     const directory = { ...DIRECTORY, identity: () => ({ ...NOTHING_KNOWN, ...identity }) };
     const record = flowRecord({ ip_version: 4, direction: 1 }, { pid: 1, comm: 'a' });
-    const line = flowJson(record, 0, directory);
+    const line = flowJson(record, BOOT_EPOCH, directory);
     t.notMatch(line, /[^\x20-\x7e]/, 'one line of printable ASCII');
     return (JSON.parse(line) as Record<string, unknown>).sourceProcess;
   };
@@ -131,7 +133,7 @@ t.test('where no process was found the method and the reason stand alone', async
     { pid: 0, reason: UNKNOWN_REASON.REASON_NO_OWNER },
     { pid: 0, method: ATTRIBUTION_METHOD.ATTRIBUTION_KERNEL },
   );
-  const flow = JSON.parse(flowJson(record, 0, DIRECTORY)) as Record<string, unknown>;
+  const flow = JSON.parse(flowJson(record, BOOT_EPOCH, DIRECTORY)) as Record<string, unknown>;
   t.same(flow.sourceProcess, { attribution: 'unknown', reason: 'noOwner' });
   t.same(flow.destinationProcess, { attribution: 'kernel' });
 });
@@ -141,7 +143,7 @@ t.test('a value that has no name is its number', async (t) => {
     { ip_version: 4, direction: 1, end_reason: 250 },
     { pid: 0, method: 99 },
   );
-  t.match(JSON.parse(flowJson(record, 0, DIRECTORY)), {
+  t.match(JSON.parse(flowJson(record, BOOT_EPOCH, DIRECTORY)), {
     flowEndReason: '250',
     sourceProcess: { attribution: '99' },
   });

@@ -6,7 +6,7 @@ import { NAMES, flowRecord, port, type Owner, type RecordValues } from './record
 
 process.env.TZ = 'UTC';
 /** Booted at 2026-01-02 03:04:05.000 UTC. */
-const BOOT_EPOCH_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
+const BOOT_EPOCH = { seconds: Date.UTC(2026, 0, 2, 3, 4, 5) / 1000, nanoseconds: 0 };
 const { ATTRIBUTION_KERNEL, ATTRIBUTION_FORWARDED, ATTRIBUTION_SOCKET } = ATTRIBUTION_METHOD;
 const PLAIN = paintFor({ isTTY: false }, {});
 
@@ -37,7 +37,7 @@ const KERNEL: Owner = { pid: 0, method: ATTRIBUTION_KERNEL };
 const FORWARDED: Owner = { pid: 0, method: ATTRIBUTION_FORWARDED };
 
 t.test('a sent flow, column by column', async (t) => {
-  t.same(liveRow(flowRecord(SENT, CURL), BOOT_EPOCH_MS, NAMES), {
+  t.same(liveRow(flowRecord(SENT, CURL), BOOT_EPOCH, NAMES), {
     time: '03:05:05.000',
     process: 'curl[1234]',
     user: 'alice',
@@ -168,7 +168,7 @@ const cases: readonly {
 
 t.test('processes, directions and protocols', async (t) => {
   for (const { name, values, source, destination, expected } of cases) {
-    const row = liveRow(flowRecord(values, source, destination), BOOT_EPOCH_MS, NAMES);
+    const row = liveRow(flowRecord(values, source, destination), BOOT_EPOCH, NAMES);
     t.match(row, expected, name);
   }
 });
@@ -176,7 +176,7 @@ t.test('processes, directions and protocols', async (t) => {
 t.test('names of non-processes can be chosen, also none', async (t) => {
   const nonProcessNames = { kernel: 'the \x1b kernel', forwarded: '', unknown: 'none' };
   const process = (owner: Owner): string =>
-    liveRow(flowRecord(SENT, owner), BOOT_EPOCH_MS, { ...NAMES, nonProcessNames }).process;
+    liveRow(flowRecord(SENT, owner), BOOT_EPOCH, { ...NAMES, nonProcessNames }).process;
   t.equal(process(KERNEL), 'the \\x1b kernel');
   t.equal(process(FORWARDED), '-');
   t.equal(process({ pid: 0 }), 'none');
@@ -184,7 +184,7 @@ t.test('names of non-processes can be chosen, also none', async (t) => {
 
 t.test('columns stand one below the other, also below the header', async (t) => {
   const table = new LiveTable(PLAIN);
-  const row = liveRow(flowRecord(SENT, CURL), BOOT_EPOCH_MS, NAMES);
+  const row = liveRow(flowRecord(SENT, CURL), BOOT_EPOCH, NAMES);
   const header = table.header();
   const line = table.line(row);
   t.equal(line.length, header.length);
@@ -201,7 +201,7 @@ t.test('columns stand one below the other, also below the header', async (t) => 
 
 t.test('a column that met a longer text stays as wide, up to its limit', async (t) => {
   const table = new LiveTable(PLAIN);
-  const row = liveRow(flowRecord(SENT, CURL), BOOT_EPOCH_MS, NAMES);
+  const row = liveRow(flowRecord(SENT, CURL), BOOT_EPOCH, NAMES);
   table.line({ ...row, process: 'x'.repeat(40) });
   t.equal(table.line(row).indexOf('alice'), 14 + 40 + 2);
   table.line({ ...row, process: 'x'.repeat(400) });
@@ -210,7 +210,7 @@ t.test('a column that met a longer text stays as wide, up to its limit', async (
 
 t.test('colours only on a terminal that has them, and never by way of a name', async (t) => {
   const hostile = { ...CURL, comm: '\x1b[31mred' };
-  const row = liveRow(flowRecord(SENT, hostile), BOOT_EPOCH_MS, NAMES);
+  const row = liveRow(flowRecord(SENT, hostile), BOOT_EPOCH, NAMES);
   const escapes = (isTTY: boolean, env: NodeJS.ProcessEnv): number =>
     new LiveTable(paintFor({ isTTY }, env)).line(row).split('\x1b').length - 1;
   t.equal(escapes(true, {}), 2, 'one colour, on and off');

@@ -4,12 +4,16 @@ import { LineOutput } from '../../src/cli/line-output.js';
 import { LiveSink } from '../../src/cli/live-sink.js';
 import { batchOf } from '../daemon/fake-flows.js';
 
-const CLOCK = { bootNs: () => 0n, bootEpochNs: () => 0n, bootEpochMs: () => 5000 };
+const CLOCK = { bootNs: () => 0n, bootEpoch: () => ({ seconds: 5, nanoseconds: 0 }) };
 
 t.test('writes a line for each record of a batch, dated by the clock of its sweep', async (t) => {
   const stream = new PassThrough();
   const output = new LineOutput(stream, () => undefined);
-  const sink = new LiveSink(output, CLOCK, (record, epoch) => `${record.packets} at ${epoch}`);
+  const sink = new LiveSink(
+    output,
+    CLOCK,
+    (record, epoch) => `${record.packets} at ${epoch.seconds}`,
+  );
   await sink.write(
     batchOf([
       { packets: 1, octets: 1 },
@@ -19,7 +23,7 @@ t.test('writes a line for each record of a batch, dated by the clock of its swee
   await sink.write(batchOf([{ packets: 3, octets: 1 }]));
   await sink.flush();
   await sink.close();
-  t.equal(String(stream.read()), '1 at 5000\n2 at 5000\n3 at 5000\n');
+  t.equal(String(stream.read()), '1 at 5\n2 at 5\n3 at 5\n');
 });
 
 t.test('formats nothing for a reader that left', async (t) => {

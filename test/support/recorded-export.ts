@@ -3,7 +3,7 @@ import { createExportingProcess } from '../../src/exporter/exporting-process.js'
 import type { ExportingProcessOptions } from '../../src/exporter/export-options.js';
 import type { ExportingProcess } from '../../src/exporter/exporting-process.js';
 import type { MessageTransport } from '../../src/exporter/delivery/message-transport.js';
-import type { KernelClock } from '../../src/flow/clock.js';
+import { bootEpochOf, type BootEpoch, type KernelClock } from '../../src/flow/clock.js';
 import type { MeteringStatus } from '../../src/flow/metering-status.js';
 import type { ProcessDirectory, ProcessIdentity } from '../../src/flow/process-directory.js';
 import type { DecodedMessage, DecodedRecord } from './decoder/decoded-message.js';
@@ -23,11 +23,8 @@ export class FakeClock implements KernelClock {
   bootNs(): bigint {
     return this.now;
   }
-  bootEpochMs(): number {
-    return this.epochMs;
-  }
-  bootEpochNs(): bigint {
-    return BigInt(Math.round(this.epochMs * 1000)) * 1000n;
+  bootEpoch(): BootEpoch {
+    return bootEpochOf(BigInt(Math.round(this.epochMs * 1000)) * 1000n);
   }
 }
 

@@ -1,6 +1,6 @@
 // What a collector has to be told in a Transport Session besides flows: templates and options, when
 // they are due, and in which order messages came: the headers.
-import { nsToMs, type KernelClock } from '../../flow/clock.js';
+import { bootEpochMs, nsToMs, type KernelClock } from '../../flow/clock.js';
 import type { Sampling } from '../../flow/sampling.js';
 import type { MessageFormat } from '../messages/message-format.js';
 import {
@@ -95,7 +95,7 @@ export class TransportSession {
     const header = {
       messageOctets: bytes.length,
       records: templateRecords + dataRecords,
-      exportTimeMs: times.bootEpochMs + nsToMs(clock.bootNs()),
+      exportTimeMs: bootEpochMs(times.bootEpoch) + nsToMs(clock.bootNs()),
       uptimeZeroMs: times.uptimeZeroMs,
       sequenceNumber: this.#sequenceNumber,
       observationDomainId,

@@ -1,6 +1,6 @@
 // The two scales of time in a message: the time of day, and sysUptime. Both are compared with the
 // kernel's clock once a sweep, so that all times of a sweep are on one scale.
-import { nsToMs, type KernelClock } from '../../flow/clock.js';
+import { bootEpochMs, nsToMs, type BootEpoch, type KernelClock } from '../../flow/clock.js';
 import type { MessageTimes } from '../messages/outgoing-message.js';
 
 const DAY_MS = 86_400_000;
@@ -10,12 +10,12 @@ export class UptimeClock {
   readonly #clock: KernelClock;
   /** sysUptime zero on CLOCK_BOOTTIME: a day before the start, for flows that began before it. */
   #zeroBootMs: number;
-  #bootEpochNs = 0n;
+  #bootEpoch: BootEpoch;
 
   constructor(clock: KernelClock) {
     this.#clock = clock;
     this.#zeroBootMs = this.#bootMs() - DAY_MS;
-    this.compare();
+    this.#bootEpoch = clock.bootEpoch();
   }
 
   /**
@@ -24,19 +24,15 @@ export class UptimeClock {
    * @returns whether the zero was moved
    */
   compare(): boolean {
-    this.#bootEpochNs = this.#clock.bootEpochNs();
+    this.#bootEpoch = this.#clock.bootEpoch();
     const isWrapping = this.#bootMs() - this.#zeroBootMs > WORD - DAY_MS;
     if (isWrapping) this.#zeroBootMs = this.#bootMs() - DAY_MS;
     return isWrapping;
   }
 
-  get bootEpochNs(): bigint {
-    return this.#bootEpochNs;
-  }
-
   times(): MessageTimes {
-    const bootEpochMs = nsToMs(this.#bootEpochNs);
-    return { bootEpochMs, uptimeZeroMs: Math.floor(bootEpochMs) + this.#zeroBootMs };
+    const bootEpoch = this.#bootEpoch;
+    return { bootEpoch, uptimeZeroMs: Math.floor(bootEpochMs(bootEpoch)) + this.#zeroBootMs };
   }
 
   #bootMs(): number {

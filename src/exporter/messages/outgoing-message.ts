@@ -1,6 +1,8 @@
 // Messages on their way to a collector. Their headers are written when they leave: which number a
 // message has, and in which session it goes, is not known before.
 
+import type { BootEpoch } from '../../flow/clock.js';
+
 /** Templates, or options records: made anew when they are due. */
 export interface ControlMessage {
   /** The whole message, its header still empty. */
@@ -13,8 +15,8 @@ export interface ControlMessage {
 
 /** The clocks by which the times in a message were written. */
 export interface MessageTimes {
-  /** Time of day at CLOCK_BOOTTIME zero, milliseconds since 1970. */
-  readonly bootEpochMs: number;
+  /** Time of day at CLOCK_BOOTTIME zero. */
+  readonly bootEpoch: BootEpoch;
   /** Time of day at sysUptime zero, whole milliseconds since 1970. */
   readonly uptimeZeroMs: number;
 }

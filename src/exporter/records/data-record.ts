@@ -34,13 +34,8 @@ import {
 
 /** What encoding needs besides the record, and what it counts. One per exporting process. */
 export interface EncodingContext extends TextContext {
-  /** Time of day at CLOCK_BOOTTIME zero. */
-  bootEpochMs: number;
-  /** The same as whole seconds since 1970 and nanoseconds. */
-  bootEpochSeconds: number;
-  bootEpochNanoseconds: number;
-  /** Time of day at sysUptime zero, whole milliseconds; only v9 has sysUptime. */
-  uptimeZeroMs: number;
+  /** Of the sweep that is encoded. */
+  times: MessageTimes;
   readonly processes: RecordProcesses;
   /** Times before sysUptime zero, which went out as 0. */
   clampedTimes: number;
@@ -65,26 +60,11 @@ export function createEncodingContext(
   applicationIds?: ApplicationIds,
 ): EncodingContext {
   return {
-    bootEpochMs: 0,
-    bootEpochSeconds: 0,
-    bootEpochNanoseconds: 0,
-    uptimeZeroMs: 0,
+    times: { bootEpoch: { seconds: 0, nanoseconds: 0 }, uptimeZeroMs: 0 },
     processes: new RecordProcesses(directory, names),
     ...createTextContext(applicationIds),
     clampedTimes: 0,
   };
-}
-
-/** @param bootEpochNs time of day at CLOCK_BOOTTIME zero, nanoseconds since 1970 */
-export function setBootEpoch(
-  context: EncodingContext,
-  bootEpochNs: bigint,
-  { bootEpochMs, uptimeZeroMs }: MessageTimes,
-): void {
-  context.bootEpochMs = bootEpochMs;
-  context.bootEpochSeconds = Number(bootEpochNs / BigInt(BILLION));
-  context.bootEpochNanoseconds = Number(bootEpochNs % BigInt(BILLION));
-  context.uptimeZeroMs = uptimeZeroMs;
 }
 
 /**
@@ -117,10 +97,10 @@ export function encodeDataRecord(
         out.fill(0, to, to + octets);
         break;
       case EPOCH:
-        writeEpoch(epochMs(record, from, context.bootEpochMs), out, to);
+        writeEpoch(epochMs(record, from, context.times.bootEpoch), out, to);
         break;
       case UPTIME:
-        writeUptime(epochMs(record, from, context.bootEpochMs), out, to, context);
+        writeUptime(epochMs(record, from, context.times.bootEpoch), out, to, context);
         break;
       case NTP:
         writeNtpTime(record, from, argument, out, to, context);
@@ -176,7 +156,7 @@ function writeEpoch(ms: number, out: Buffer, at: number): void {
 }
 
 function writeUptime(ms: number, out: Buffer, at: number, context: EncodingContext): void {
-  let uptimeMs = ms - context.uptimeZeroMs;
+  let uptimeMs = ms - context.times.uptimeZeroMs;
   if (uptimeMs < 0) {
     uptimeMs = 0;
     context.clampedTimes++;
@@ -199,8 +179,9 @@ function writeNtpTime(
 ): void {
   // In halves, because a double has not enough digits: 2^32 ns are 4 s and 294967296 ns.
   const high = record.readUInt32LE(from + 4);
-  const rest = high * (WORD % BILLION) + record.readUInt32LE(from) + context.bootEpochNanoseconds;
-  const seconds = context.bootEpochSeconds + high * 4 + Math.floor(rest / BILLION);
+  const { bootEpoch } = context.times;
+  const rest = high * (WORD % BILLION) + record.readUInt32LE(from) + bootEpoch.nanoseconds;
+  const seconds = bootEpoch.seconds + high * 4 + Math.floor(rest / BILLION);
   let nanoseconds = rest % BILLION;
   if (unusedBits !== 0) nanoseconds -= nanoseconds % 1000;
   const step = 2 ** unusedBits;

@@ -6,7 +6,7 @@ import type { FlowRecordBatch } from '../../flow/flow-source.js';
 import { BIFLOW_ENTRY } from '../../templates/biflow-entry.js';
 import type { ApplicationNames } from '../options/application-names.js';
 import { BiflowPairing } from '../biflows/biflow-pairing.js';
-import { createEncodingContext, setBootEpoch, type EncodingContext } from './data-record.js';
+import { createEncodingContext, type EncodingContext } from './data-record.js';
 import {
   DEFAULT_BIFLOW_RECORDS,
   DEFAULT_BIFLOW_WINDOW_MS,
@@ -44,7 +44,7 @@ export class FlowEncoder {
 
   /** All times until the next call are by these clocks. */
   beginSweep(uptime: UptimeClock): void {
-    setBootEpoch(this.#context, uptime.bootEpochNs, uptime.times());
+    this.#context.times = uptime.times();
     this.#names?.beginSweep(nsToMs(this.#clock.bootNs()));
   }
 

@@ -19,14 +19,10 @@ import { CURL_FLOW, LOOPBACK_FLOW } from '../../support/described-flows.js';
 import { exportedRecords } from '../../support/exported-messages.js';
 import { flowBatch, type FlowDescription } from '../../support/flow-description.js';
 import { tshark, tsharkComplaints, writePcap } from '../../support/pcap.js';
-import {
-  BOOT_EPOCH_MS,
-  directoryOf,
-  recordExport,
-  type Identities,
-} from '../../support/recorded-export.js';
+import { directoryOf, recordExport, type Identities } from '../../support/recorded-export.js';
 import { emptiedUdpReceiver } from '../../support/udp-receivers.js';
 
+const BOOT_EPOCH = { seconds: 1_704_164_645, nanoseconds: 250_000_000 };
 const latin1 = (text: string): Uint8Array => Buffer.from(text, 'latin1');
 
 /** As the kernel has them: up to 15 octets of anything but NUL. */
@@ -161,9 +157,9 @@ t.test('a line of live is one line, without anything that steers a terminal', as
   for (let i = 0; i < count; i++) {
     record.at(bytes, i * FLOW_RECORD.size);
     const comm = Buffer.from(COMMS[i >> 1] ?? []);
-    t.notMatch(table.line(liveRow(record, BOOT_EPOCH_MS, names)), unfit, comm.toString('hex'));
+    t.notMatch(table.line(liveRow(record, BOOT_EPOCH, names)), unfit, comm.toString('hex'));
     for (const line of wideLines(record, names.directory, 120)) t.notMatch(line, unfit);
-    const json = flowJson(record, BOOT_EPOCH_MS, names.directory);
+    const json = flowJson(record, BOOT_EPOCH, names.directory);
     t.notMatch(json, unfit);
     const { sourceProcess } = JSON.parse(json) as { sourceProcess: { processName: string } };
     t.equal(sourceProcess.processName, comm.toString('utf8'), 'JSON has the name as it is');

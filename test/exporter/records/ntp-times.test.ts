@@ -1,6 +1,7 @@
 // Times in micro- and nanoseconds: exact to the unit, for any uptime and time of day.
 import fc from 'fast-check';
 import t from 'tap';
+import { bootEpochOf, type BootEpoch } from '../../../src/flow/clock.js';
 import type { TimePrecision } from '../../../src/templates/flow-fields.js';
 import { ntpTimeNs } from '../../support/decoder/field-values.js';
 import { CURL_FLOW } from '../../support/described-flows.js';
@@ -14,11 +15,8 @@ type NtpPrecision = Exclude<TimePrecision, 'milliseconds'>;
 /** A boot epoch to the nanosecond. */
 class ExactClock extends FakeClock {
   epochNs = 0n;
-  override bootEpochMs(): number {
-    return Number(this.epochNs) / 1e6;
-  }
-  override bootEpochNs(): bigint {
-    return this.epochNs;
+  override bootEpoch(): BootEpoch {
+    return bootEpochOf(this.epochNs);
   }
 }
 

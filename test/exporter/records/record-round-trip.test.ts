@@ -68,7 +68,7 @@ function number(value: number | bigint, octets: number): string {
 }
 
 function epoch(ns: number | bigint): number {
-  return Math.floor(BOOT_EPOCH_MS + Number(ns) / 1e6);
+  return BOOT_EPOCH_MS + Number(BigInt(ns) / 1_000_000n);
 }
 
 /** The fields that both formats have in the same form, by IANA's number. */
