@@ -1,4 +1,4 @@
-// Sockets for the transports of src/exporter/ that Node cannot make. The daemon hands them over.
+// Sockets for the transports of src/exporter/ that Node cannot make, and what it does not tell of its own. The daemon hands them over.
 import { getSystemErrorName } from 'node:util';
 import { BpfError } from './bpf-error.js';
 import { loadLibc } from './native/libc.js';
@@ -52,6 +52,17 @@ export interface ExportSockets {
    * @throws BpfError ENOENT, ECONNREFUSED when nobody is there, EPROTOTYPE for another kind of socket
    */
   readonly openUnixDatagram: (path: string) => UnixDatagramSocket;
+  /**
+   * What a TCP connection has not seen acknowledged, also when `fd` is closed meanwhile.
+   * @throws BpfError EBADF, EMFILE
+   */
+  readonly openSendQueue: (fd: number) => TcpSendQueue;
+}
+
+export interface TcpSendQueue {
+  /** @throws BpfError ENOTTY, or another where `fd` is no TCP connection */
+  readonly octets: () => number;
+  readonly close: () => void;
 }
 
 export interface UnixDatagramSocket {
@@ -66,6 +77,7 @@ export function loadExportSockets(): ExportSockets {
   return {
     openDeviceSocket: (options) => openDeviceSocket(sockets, interfaceIndex, options),
     openUnixDatagram: (path) => openUnixDatagram(sockets, path),
+    openSendQueue: (fd) => openSendQueue(sockets, fd),
   };
 }
 
@@ -115,6 +127,19 @@ function openUnixDatagram(sockets: LibcSockets, path: string): UnixDatagramSocke
   return {
     send: (bytes, octets) =>
       sockets.send(fd, bytes, octets, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? lastErrno() : 0,
+    close: () => void sockets.close(fd),
+  };
+}
+
+function openSendQueue(sockets: LibcSockets, connection: number): TcpSendQueue {
+  const fd = sockets.duplicate(connection);
+  if (fd < 0) throw failure('keep the descriptor of a connection');
+  return {
+    octets: () => {
+      const octets = sockets.sendQueueOctets(fd);
+      if (octets < 0) throw failure('ask for the send queue of a connection');
+      return octets;
+    },
     close: () => void sockets.close(fd),
   };
 }

@@ -134,8 +134,10 @@ function createTransport(
       return createUdpTransport({ ...address, openDeviceSocket, onNotice });
     }
     case 'tcp':
-    case 'tls':
-      return createTcpTransport({ ...address, onNotice });
+    case 'tls': {
+      const { openSendQueue } = loadExportSockets();
+      return createTcpTransport({ ...address, openSendQueue, onNotice });
+    }
     case 'unix': {
       const { openUnixDatagram } = loadExportSockets();
       return createUnixTransport({ ...address, openUnixDatagram, onNotice });

@@ -1,4 +1,5 @@
-// Sockets of libc, for those that Node cannot make: bound to an interface, Unix datagrams.
+// Sockets of libc: those that Node cannot make (bound to an interface, Unix datagrams), and what it
+// does not tell of its own.
 import koffi from 'koffi';
 
 /** Each returns -1 and leaves errno when it fails. */
@@ -9,6 +10,10 @@ export interface LibcSockets {
   readonly connect: (fd: number, address: Buffer) => number;
   /** Sends the first `octets` of `bytes`. */
   readonly send: (fd: number, bytes: Buffer, octets: number, flags: number) => number;
+  /** A second descriptor of the same socket. */
+  readonly duplicate: (fd: number) => number;
+  /** Octets that a TCP connection has not seen acknowledged. */
+  readonly sendQueueOctets: (fd: number) => number;
   readonly close: (fd: number) => number;
   /** The octets of an IPv4 (4) or IPv6 (16) address, or undefined when the text is none. */
   readonly addressBytes: (family: number, text: string) => Buffer | undefined;
@@ -27,6 +32,8 @@ export const IPPROTO_IPV6 = 41;
 export const IPV6_MULTICAST_HOPS = 18;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
+const F_DUPFD_CLOEXEC = 1030;
+const SIOCOUTQ = 0x5411;
 
 export function loadLibcSockets(): LibcSockets {
   const libc = koffi.load('libc.so.6');
@@ -48,6 +55,12 @@ export function loadLibcSockets(): LibcSockets {
   );
   const send: (fd: number, bytes: Buffer, octets: number, flags: number) => number | bigint =
     libc.func('int64_t send(int fd, void *bytes, size_t octets, int flags)');
+  const fcntl: (fd: number, command: number, argument: number) => number = libc.func(
+    'int fcntl(int fd, int command, int64_t argument)',
+  );
+  const ioctl: (fd: number, request: number, value: Buffer) => number = libc.func(
+    'int ioctl(int fd, unsigned long request, void *value)',
+  );
   const close: LibcSockets['close'] = libc.func('int close(int fd)');
   const toBytes: (family: number, text: string, bytes: Buffer) => number = libc.func(
     'int inet_pton(int family, str text, void *bytes)',
@@ -58,6 +71,11 @@ export function loadLibcSockets(): LibcSockets {
     bind: (fd, address) => bind(fd, address, address.length),
     connect: (fd, address) => connect(fd, address, address.length),
     send: (fd, bytes, octets, flags) => Number(send(fd, bytes, octets, flags)),
+    duplicate: (fd) => fcntl(fd, F_DUPFD_CLOEXEC, 0),
+    sendQueueOctets: (fd) => {
+      const value = Buffer.alloc(4);
+      return ioctl(fd, SIOCOUTQ, value) === 0 ? value.readInt32LE() : -1;
+    },
     close,
     addressBytes: (family, text) => {
       const bytes = Buffer.alloc(family === AF_INET ? 4 : 16);

@@ -3,39 +3,31 @@
 import { ExportError } from '../export-error.js';
 import { failureReason } from './tcp-connect.js';
 import type { TcpLink } from './tcp-connect.js';
-import { sendQueueOf } from './unacknowledged-octets.js';
-import type { SendQueue } from './unacknowledged-octets.js';
+import { octetsInKernel, openSendQueueOf } from './send-queue.js';
+import type { SendQueue, SendQueueOpener } from './send-queue.js';
 
 export interface TcpConnectionOptions {
   /** For error messages. */
   readonly destination: string;
   /** A connection on which nothing moves for so long, though something waits, is given up. 0: never. */
   readonly stallTimeoutMs: number;
+  readonly openSendQueue: SendQueueOpener;
   readonly onNotice: (text: string) => void;
 }
 
 /** How often acknowledgements are asked for while some are missing; rarer while none comes. */
 const POLL_MS = 20;
 const LONGEST_POLL_MS = 500;
-/** The kernel walks all its socket table, which may take milliseconds: no more than a fifth of the time. */
-const POLL_COST_FACTOR = 4;
 /** Nothing moved in so many polls either: this process may have stood still, and not the collector. */
 const STALLED_POLLS = 3;
-/** A live connection that is not in /proc so often will never be. */
-const BLIND_POLLS = 5;
 const CLOSE_WAIT_MS = 1000;
-
-/** node:net's own: what libuv has not yet handed to the kernel. Not documented, so it may be gone. */
-interface StreamHandle {
-  readonly writeQueueSize?: number;
-}
 
 export class TcpConnection {
   /** Resolves to the reason when the connection has ended, in whatever way. */
   readonly lost: Promise<string>;
   readonly #options: TcpConnectionOptions;
   readonly #link: TcpLink;
-  readonly #queue: SendQueue;
+  readonly #queue: SendQueue | undefined;
   /** Where, in octets of the connection, each message ends that is not confirmed. */
   #ends: number[] = [];
   #confirmed = 0;
@@ -49,8 +41,6 @@ export class TcpConnection {
   #pollsSinceMoved = 0;
   #writtenOctets = 0;
   #lastEnd = 0;
-  #isInProc = false;
-  #blindPolls = 0;
   #onConfirmed: (() => void) | undefined;
 
   constructor(link: TcpLink, options: TcpConnectionOptions) {
@@ -58,8 +48,8 @@ export class TcpConnection {
     this.#link = link;
     this.#options = options;
     this.lost = new Promise((resolve) => (this.#resolveLost = resolve));
-    const { localAddress = '', localPort = 0, remoteAddress = '', remotePort = 0 } = raw;
-    this.#queue = sendQueueOf({ localAddress, localPort, remoteAddress, remotePort });
+    this.#queue = openSendQueueOf(raw, options.openSendQueue);
+    if (this.#queue === undefined) this.#noteBlindness();
     for (const socket of new Set([raw, stream])) {
       socket.on('error', (error) => this.#lose(failureReason(error)));
       socket.on('close', () => this.#lose('the connection was closed'));
@@ -131,14 +121,12 @@ export class TcpConnection {
   }
 
   /**
-   * The last moment to ask the kernel: after a reset it has forgotten the connection, and what was
-   * acknowledged since the last poll is sent again. What it still has to send is dropped, because
-   * it would reach the collector a second time by the next connection.
+   * What was acknowledged since the last poll is asked for once more. What the kernel still has to send
+   * is dropped, because it would reach the collector a second time by the next connection.
    */
   #lose(reason: string): void {
     if (this.#isLost) return;
-    const unacknowledged = this.#queue.octetsNow();
-    if (unacknowledged !== undefined) this.#note(this.#writtenToKernel() - unacknowledged);
+    if (this.#queue !== undefined) this.#note(this.#acknowledged());
     this.#finish(reason);
     this.#link.raw.resetAndDestroy();
     this.#link.stream.destroy();
@@ -148,6 +136,7 @@ export class TcpConnection {
 
   #finish(reason: string): void {
     this.#isLost = true;
+    this.#queue?.close();
     clearTimeout(this.#timer);
     this.#onConfirmed?.();
     this.#resolveLost(reason);
@@ -157,35 +146,27 @@ export class TcpConnection {
     if (this.#timer !== undefined || this.#isLost) return;
     this.#noteMove();
     this.#pollMs = POLL_MS;
-    this.#timer = setTimeout(() => void this.#ask(), POLL_MS);
+    this.#timer = setTimeout(() => this.#ask(), POLL_MS);
   }
 
-  async #ask(): Promise<void> {
-    const startMs = performance.now();
-    // Before asking: what is written meanwhile is in the answer, and must not count as acknowledged.
-    const written = this.#writtenToKernel();
-    const unacknowledged = await this.#queue.octets();
-    if (this.#isLost) return;
-    if (unacknowledged !== undefined) this.#isInProc = true;
-    else this.#noteBlindness();
-    const isBlind = this.#blindPolls >= BLIND_POLLS;
-    if (unacknowledged !== undefined || isBlind) this.#note(written - (unacknowledged ?? 0));
+  #ask(): void {
     this.#timer = undefined;
+    const askedMs = performance.now();
+    this.#note(this.#acknowledged());
     if (this.#ends.length === 0 && this.#rejectSend === undefined) {
       this.#onConfirmed?.();
       return;
     }
+    const written = this.#writtenToKernel();
     if (written > this.#writtenOctets) this.#noteMove();
     this.#writtenOctets = written;
     if (this.#isStalled()) {
       this.#lose(`nothing was acknowledged for ${this.#options.stallTimeoutMs} ms`);
       return;
     }
-    const nowMs = performance.now();
-    this.#pollMs = this.#movedMs >= startMs ? POLL_MS : Math.min(this.#pollMs * 2, LONGEST_POLL_MS);
-    const costMs = Math.min((nowMs - startMs) * POLL_COST_FACTOR, LONGEST_POLL_MS);
-    const delayMs = Math.max(this.#pollMs, costMs);
-    this.#timer = setTimeout(() => void this.#ask(), delayMs);
+    const hasMoved = this.#movedMs >= askedMs;
+    this.#pollMs = hasMoved ? POLL_MS : Math.min(this.#pollMs * 2, LONGEST_POLL_MS);
+    this.#timer = setTimeout(() => this.#ask(), this.#pollMs);
   }
 
   #noteMove(): void {
@@ -199,19 +180,18 @@ export class TcpConnection {
     return performance.now() - this.#movedMs > stallTimeoutMs;
   }
 
-  /** Without /proc/net all that the kernel took counts as arrived: else it would wait for ever. */
   #noteBlindness(): void {
-    if (this.#isInProc || ++this.#blindPolls !== BLIND_POLLS) return;
     const { destination, onNotice } = this.#options;
-    onNotice(`${destination}: /proc/net does not tell what has arrived; what breaks off is lost`);
+    onNotice(`${destination}: Node does not tell what has arrived; what breaks off is lost`);
   }
 
-  /** Octets of the connection that left Node, TLS included. */
+  /** Octets. Where nobody tells, all that the kernel took counts: else it would wait for ever. */
+  #acknowledged(): number {
+    return this.#writtenToKernel() - (this.#queue?.octets() ?? 0);
+  }
+
   #writtenToKernel(): number {
-    const { raw } = this.#link;
-    const { _handle: handle } = raw as { _handle?: StreamHandle | null };
-    const waiting = handle?.writeQueueSize;
-    return waiting === undefined ? this.#lastEnd : raw.bytesWritten - waiting;
+    return octetsInKernel(this.#link.raw) ?? this.#lastEnd;
   }
 
   #note(acknowledged: number): void {

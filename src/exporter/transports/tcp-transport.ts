@@ -6,6 +6,7 @@ import type { MessageTransport } from '../delivery/message-transport.js';
 import { endpointUrl, lookUpName, resolveEndpoint } from './endpoint.js';
 import type { Endpoint, NameLookup, ResolvedAddress, SourceAddress } from './endpoint.js';
 import { createTurns, nextTurn } from './event-loop-turns.js';
+import type { SendQueueOpener } from './send-queue.js';
 import { connectToFirst } from './tcp-connect.js';
 import type { TlsPeer } from './tcp-connect.js';
 import { TcpConnection } from './tcp-connection.js';
@@ -25,6 +26,7 @@ export interface TcpTransportOptions extends Endpoint {
    * given up for a new one. Default 5 minutes; 0: never.
    */
   readonly stallTimeoutMs?: number | undefined;
+  readonly openSendQueue: SendQueueOpener;
   /** Told in words what is worth a line of the log: a collector that is away, or back. */
   readonly onNotice?: ((text: string) => void) | undefined;
   /** Stands in for the system's resolver in tests. */
@@ -182,9 +184,9 @@ class TcpTransport implements MessageTransport {
       const reason = 'the collector closed the connection';
       throw new ExportError('connect', `connect to ${destination}`, reason);
     }
-    const { stallTimeoutMs = DEFAULT_STALL_TIMEOUT_MS } = this.#options;
+    const { stallTimeoutMs = DEFAULT_STALL_TIMEOUT_MS, openSendQueue } = this.#options;
     const onNotice = (text: string): void => this.#options.onNotice?.(text);
-    return new TcpConnection(link, { destination, stallTimeoutMs, onNotice });
+    return new TcpConnection(link, { destination, stallTimeoutMs, openSendQueue, onNotice });
   }
 
   async #resolveAndConnect(): Promise<TcpConnection> {

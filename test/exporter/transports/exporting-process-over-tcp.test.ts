@@ -3,7 +3,6 @@ import t from 'tap';
 import { createExportingProcess } from '../../../src/exporter/exporting-process.js';
 import type { ExportingProcess } from '../../../src/exporter/exporting-process.js';
 import type { MessageTransport } from '../../../src/exporter/delivery/message-transport.js';
-import { createTcpTransport } from '../../../src/exporter/transports/tcp-transport.js';
 import { unsigned } from '../../support/decoder/field-values.js';
 import { sequenceGaps } from '../../support/decoder/sequence-check.js';
 import { CURL_FLOW } from '../../support/described-flows.js';
@@ -11,6 +10,7 @@ import { decodeExport, exportedRecords } from '../../support/exported-messages.j
 import { flowBatch } from '../../support/flow-description.js';
 import { DIRECTORY, FakeClock } from '../../support/recorded-export.js';
 import { TcpCollector } from '../../support/tcp-collector.js';
+import { tcpTransport } from '../../support/tcp-transport.js';
 
 const PACKETS = '0/2';
 const BATCH = 500;
@@ -48,7 +48,7 @@ function packetsOf(messages: readonly Buffer[]): number[] {
 
 t.test('no flow is missing when collectors end; each connection stands for itself', async (t) => {
   const collector = await TcpCollector.listen(t);
-  const transport = createTcpTransport({
+  const transport = tcpTransport({
     host: '127.0.0.1',
     port: collector.port,
     reconnectIntervalMs: 0,
@@ -80,7 +80,7 @@ t.test(
   'a collector that stalls costs what the backlog cannot hold, and that is counted',
   async (t) => {
     const collector = await TcpCollector.listen(t, { isPaused: true });
-    const transport = createTcpTransport({ host: '127.0.0.1', port: collector.port });
+    const transport = tcpTransport({ host: '127.0.0.1', port: collector.port });
     const exporter = exporterTo(transport, 2 ** 21);
     await exporter.open();
     const flows = 80_000;

@@ -1,11 +1,11 @@
 // A network that is gone without a word: no packet tells of it.
 import t from 'tap';
-import { createTcpTransport } from '../../../src/exporter/transports/tcp-transport.js';
 import { ChangingName } from '../../support/changing-name.js';
 import { enter, linkedNamespaces } from '../../support/entered-namespace.js';
 import { bringUp, takeDown } from '../../support/network-namespace.js';
 import { missingRequirement } from '../../support/requirements.js';
 import { TcpCollector, deliver, eventually, numberedMessage } from '../../support/tcp-collector.js';
+import { tcpTransport } from '../../support/tcp-transport.js';
 
 const OCTETS = 1372;
 
@@ -19,7 +19,7 @@ t.test(
     const collector = await TcpCollector.listen(t, { address });
     enter(pair.a);
     const name = new ChangingName();
-    const transport = createTcpTransport({
+    const transport = tcpTransport({
       host: address,
       port: collector.port,
       reconnectIntervalMs: 10,

@@ -4,18 +4,22 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import t from 'tap';
-import { createTcpTransport } from '../../../src/exporter/transports/tcp-transport.js';
-import { procAddress } from '../../../src/exporter/transports/unacknowledged-octets.js';
 import { ChangingName } from '../../support/changing-name.js';
 import { startProgram } from '../../support/program.js';
 import type { Teardown } from '../../support/program.js';
 import { TcpCollector, deliver, eventually, numberedMessage } from '../../support/tcp-collector.js';
+import { tcpTransport, type TcpOptions } from '../../support/tcp-transport.js';
 
 const OCTETS = 1372;
 const HOST = '127.0.0.1';
 
 function range(count: number): number[] {
   return Array.from({ length: count }, (_, i) => i);
+}
+
+/** As /proc/net/tcp has it: on a little-endian host 0100007F:115C. */
+function procAddress(port: number): string {
+  return `0100007F:${port.toString(16).padStart(4, '0')}`.toUpperCase();
 }
 
 /** A port of loopback on which nothing listens now. */
@@ -28,8 +32,8 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function openTransport(t: Teardown, options: Parameters<typeof createTcpTransport>[0]) {
-  const transport = createTcpTransport(options);
+async function openTransport(t: Teardown, options: TcpOptions) {
+  const transport = tcpTransport(options);
   await transport.open();
   t.teardown(() => transport.close());
   return transport;
@@ -59,8 +63,8 @@ t.test('a collector that is gone without a word is probed for', async (t) => {
   await transport.ready();
   await collector.until(({ connections }) => connections.length === 1);
   const local = collector.connections[0]?.socket;
-  const ours = procAddress(HOST, local?.remotePort ?? 0);
-  const theirs = procAddress(HOST, collector.port);
+  const ours = procAddress(local?.remotePort ?? 0);
+  const theirs = procAddress(collector.port);
   // "local remote state tx:rx timer:jiffies": state 01 is established, timer 02 is keep-alive
   const entry = new RegExp(`${ours} ${theirs} 01 0{8}:0{8} 02:`);
   await eventually(() => entry.test(readFileSync('/proc/self/net/tcp', 'latin1')));
@@ -86,7 +90,7 @@ t.test('what can never work is an error at open()', async (t) => {
   for (const { host, address, code, message } of cases) {
     const source = address === undefined ? undefined : { address };
     const { lookUp } = new ChangingName();
-    const transport = createTcpTransport({ host, port: 4739, source, lookUp });
+    const transport = tcpTransport({ host, port: 4739, source, lookUp });
     await t.rejects(transport.open(), { name: 'ExportError', code, message });
   }
 });
@@ -262,6 +266,27 @@ t.test('collectors that end again and again miss nothing', async (t) => {
   t.comment(`${collector.numbers.length - 5000} messages came twice`);
 });
 
+t.test('what had arrived before a reset is known to the message', async (t) => {
+  const collector = await TcpCollector.listen(t);
+  const transport = await openTransport(t, {
+    host: HOST,
+    port: collector.port,
+    reconnectIntervalMs: 0,
+  });
+  const delivered = deliver(transport, 5000, OCTETS);
+  for (const n of range(5)) {
+    await collector.until(({ connections }) => (connections[n]?.numbers.length ?? 0) > 100);
+    collector.connections[n]?.socket.resetAndDestroy();
+  }
+  await delivered;
+  await collector.until(({ numbers }) => numbers.includes(4999));
+  const { numbers, connections } = collector;
+  t.equal(connections.length, 6);
+  // The message that was being written may have arrived in part: it goes again.
+  const twice = numbers.length - new Set(numbers).size;
+  t.ok(twice <= connections.length - 1, `${twice} came twice`);
+});
+
 t.test('a reset connection is a lost session', async (t) => {
   const collector = await TcpCollector.listen(t);
   const name = new ChangingName();
@@ -297,7 +322,7 @@ t.test('what the collector says is ignored', async (t) => {
 
 t.test('close() delivers what was sent, and ends what waits', async (t) => {
   const collector = await TcpCollector.listen(t);
-  const transport = createTcpTransport({ host: HOST, port: collector.port });
+  const transport = tcpTransport({ host: HOST, port: collector.port });
   await t.rejects(transport.ready(), { code: 'not-open' });
   await transport.open();
   await transport.ready();
@@ -310,13 +335,13 @@ t.test('close() delivers what was sent, and ends what waits', async (t) => {
   await t.rejects(transport.send(numberedMessage(0, OCTETS), OCTETS), { code: 'not-open' });
   await transport.close();
 
-  const away = createTcpTransport({ host: HOST, port: await freePort() });
+  const away = tcpTransport({ host: HOST, port: await freePort() });
   await away.open();
   const ready = away.ready();
   await Promise.all([t.rejects(ready, { code: 'not-open' }), away.close()]);
 
   const stalled = await TcpCollector.listen(t, { isPaused: true });
-  const waiting = createTcpTransport({ host: HOST, port: stalled.port });
+  const waiting = tcpTransport({ host: HOST, port: stalled.port });
   await waiting.open();
   await waiting.ready();
   const sending = (async () => {
@@ -328,7 +353,7 @@ t.test('close() delivers what was sent, and ends what waits', async (t) => {
 
 t.test('close() resolves also when the collector resets the connection meanwhile', async (t) => {
   const collector = await TcpCollector.listen(t);
-  const transport = createTcpTransport({ host: HOST, port: collector.port });
+  const transport = tcpTransport({ host: HOST, port: collector.port });
   await transport.open();
   await transport.ready();
   await collector.until(({ connections }) => connections.length === 1);

@@ -5,12 +5,12 @@ import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import t from 'tap';
-import { createTcpTransport } from '../../../src/exporter/transports/tcp-transport.js';
-import type { TcpTransportOptions } from '../../../src/exporter/transports/tcp-transport.js';
 import { Authority } from '../../support/certificates.js';
 import { ChangingName } from '../../support/changing-name.js';
 import type { Teardown } from '../../support/program.js';
 import { TcpCollector, deliver, eventually } from '../../support/tcp-collector.js';
+import { tcpTransport } from '../../support/tcp-transport.js';
+import type { TcpOptions } from '../../support/tcp-transport.js';
 
 const HOST = '127.0.0.1';
 const authority = new Authority(t);
@@ -23,15 +23,15 @@ const server = {
 };
 const demanding = { ...server, ca: readFileSync(caFile), requestCert: true };
 
-type TlsCase = NonNullable<TcpTransportOptions['tls']>;
+type TlsCase = NonNullable<TcpOptions['tls']>;
 
 async function openTransport(
   t: Teardown,
   tls: TlsCase,
-  options: Partial<TcpTransportOptions> & { readonly port: number },
+  options: Partial<TcpOptions> & { readonly port: number },
 ) {
   const name = new ChangingName();
-  const transport = createTcpTransport({
+  const transport = tcpTransport({
     host: HOST,
     tls,
     reconnectIntervalMs: 20,
@@ -171,7 +171,7 @@ t.test('files that cannot be used are errors at open()', async (t) => {
     { tls: { certFile, keyFile: serverFiles.keyFile }, message: /key values mismatch$/ },
   ];
   for (const { tls, message } of cases) {
-    const transport = createTcpTransport({ host: HOST, port: 4740, tls });
+    const transport = tcpTransport({ host: HOST, port: 4740, tls });
     await t.rejects(transport.open(), { name: 'ExportError', code: 'bad-option', message });
   }
 });
