@@ -49,7 +49,7 @@ export class TcpConnection {
     this.#options = options;
     this.lost = new Promise((resolve) => (this.#resolveLost = resolve));
     this.#queue = openSendQueueOf(raw, options.openSendQueue);
-    if (this.#queue === undefined) this.#noteBlindness();
+    if (this.#queue === undefined && !raw.destroyed) this.#noteBlindness();
     for (const socket of new Set([raw, stream])) {
       socket.on('error', (error) => this.#lose(failureReason(error)));
       socket.on('close', () => this.#lose('the connection was closed'));

@@ -186,7 +186,14 @@ class TcpTransport implements MessageTransport {
     }
     const { stallTimeoutMs = DEFAULT_STALL_TIMEOUT_MS, openSendQueue } = this.#options;
     const onNotice = (text: string): void => this.#options.onNotice?.(text);
-    return new TcpConnection(link, { destination, stallTimeoutMs, openSendQueue, onNotice });
+    try {
+      return new TcpConnection(link, { destination, stallTimeoutMs, openSendQueue, onNotice });
+    } catch (error) {
+      // No descriptor is left for its send queue.
+      link.raw.on('error', () => undefined);
+      link.raw.destroy();
+      throw error;
+    }
   }
 
   async #resolveAndConnect(): Promise<TcpConnection> {

@@ -4,6 +4,8 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import t from 'tap';
+import { loadExportSockets } from '../../../src/bpf-loader/export-sockets.js';
+import { createTcpTransport } from '../../../src/exporter/transports/tcp-transport.js';
 import { ChangingName } from '../../support/changing-name.js';
 import { startProgram } from '../../support/program.js';
 import type { Teardown } from '../../support/program.js';
@@ -307,6 +309,30 @@ t.test('a reset connection is a lost session', async (t) => {
     code: 'session-lost',
   });
   t.equal(await transport.ready(), 2);
+});
+
+t.test('without a descriptor for its send queue a connection is tried again', async (t) => {
+  const collector = await TcpCollector.listen(t);
+  const name = new ChangingName();
+  const { openSendQueue } = loadExportSockets();
+  let descriptors = 0;
+  const transport = createTcpTransport({
+    host: HOST,
+    port: collector.port,
+    reconnectIntervalMs: 0,
+    onNotice: name.notice,
+    openSendQueue: (fd) => {
+      if (descriptors++ === 0) throw new Error('EMFILE');
+      return openSendQueue(fd);
+    },
+  });
+  await transport.open();
+  t.teardown(() => transport.close());
+  t.equal(await name.nextNotice(), 'EMFILE; tried again every 0 s');
+  t.equal(await transport.ready(), 1);
+  await deliver(transport, 3, OCTETS);
+  await collector.until(({ connections }) => connections[0]?.socket.closed === true);
+  t.same(collector.connections[1]?.numbers, range(3));
 });
 
 t.test('what the collector says is ignored', async (t) => {
