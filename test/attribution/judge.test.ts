@@ -1,8 +1,9 @@
 // The judge itself: whatever is wrong with a record must show in the table.
 import t from 'tap';
-import { ofPort, UDP, type Case, type Truth } from './case.js';
+import { ofPort, UDP, type Case, type Count, type Truth } from './case.js';
 import { judge } from './judge.js';
 import type { ExportedFlow, NamedProcess } from './meters.js';
+import type { PairCounts } from './wire-counters.js';
 
 const WHO = { pid: 23, comm: 'client', start_ms: 1_000_000 };
 const RIGHT: NamedProcess = { name: 'client', pid: 23, startMs: 1_000_007, method: 'socket' };
@@ -27,17 +28,20 @@ const TRUTH: Truth = {
 const CASE: Case = { name: 'a case', run: async () => [TRUTH] };
 const WIRE = new Map([['10.99.1.1 10.99.1.2', { packets: 2, octets: 100 }]]);
 
+const NO_PACKETS = new Map<string, Count>();
+
 /** Verdict and reasons of the case, whose records are these. */
 function verdict(
   flows: readonly ExportedFlow[],
   truths: readonly Truth[] = [TRUTH],
   theCase = CASE,
+  socketless?: PairCounts,
 ): string {
   const performance = { number: 1, case: theCase, family: 'ipv4', truths } as const;
   const { rows } = judge(
     [performance],
-    { exports: [{ meter: 'live', flows }], wire: WIRE },
-    'interface',
+    { exports: [{ meter: 'live', flows }], wire: WIRE, socketless: socketless ?? NO_PACKETS },
+    socketless === undefined ? 'interface' : 'sockets',
   );
   const [row] = rows;
   return `${row?.verdict}: ${row?.reasons.join('; ')}`;
@@ -100,10 +104,26 @@ t.test('a record that no case claims is not lost', async (t) => {
   const stray = { ...FLOW, source: '192.0.2.1', destination: '192.0.2.2' };
   const { rows, totals } = judge(
     [],
-    { exports: [{ meter: 'v9', flows: [stray] }], wire: WIRE },
+    { exports: [{ meter: 'v9', flows: [stray] }], wire: WIRE, socketless: NO_PACKETS },
     'interface',
   );
   t.equal(rows.at(-1)?.verdict, 'FAIL');
   t.match(rows.at(-1)?.reasons, [/192.0.2.1:4000 -> 192.0.2.2:53 is "client".* which 0 truths/]);
   t.match(totals, [{ meter: 'v9', attributed: 0, wrong: 2 }]);
+});
+
+/** The verdict at sockets where one of two packets of 50 octets is in no record. */
+function verdictWithout(arrivedFrom: string, ...counts: readonly Count[]): string {
+  const socketless = new Map(counts.map((count) => [arrivedFrom, count]));
+  const truth = { ...TRUTH, sent: { packets: 1, octets: 50 } };
+  return verdict([{ ...FLOW, packets: 1, octets: 50 }], [truth], CASE, socketless);
+}
+
+t.test('at sockets a packet may be missing only for one without a socket', async (t) => {
+  const [here, there] = ['10.99.1.1 10.99.1.2', '10.99.1.2 10.99.1.1'];
+  t.match(verdictWithout(here), /^FAIL: live: .* on the wire, exported are 1 packets/);
+  t.equal(verdictWithout(here, { packets: 1, octets: 50 }), 'PASS: ', 'itself');
+  t.match(verdictWithout(here, { packets: 1, octets: 49 }), /^FAIL/, 'a smaller one');
+  t.equal(verdictWithout(there, { packets: 1, octets: 1500 }), 'PASS: ', 'the answer to one');
+  t.match(verdictWithout('10.99.1.2 10.99.1.3', { packets: 1, octets: 50 }), /^FAIL/, 'another');
 });

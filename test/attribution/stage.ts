@@ -15,7 +15,13 @@ import type { Teardown } from '../support/program.js';
 import { createCgroup } from '../support/test-cgroup.js';
 import { type Case, type Family, type Scene } from './case.js';
 import { startMeters, type Capture, type ExportedFlow, type Meter } from './meters.js';
-import { countArrivals, readArrivals, type PairCounts } from './wire-counters.js';
+import {
+  countArrivals,
+  countSocketless,
+  readArrivals,
+  readSocketless,
+  type PairCounts,
+} from './wire-counters.js';
 
 /** What the numbers of cases may be: they stand in one octet of an address. */
 const MOST_CASES = 250;
@@ -36,6 +42,8 @@ export interface StageResult {
     readonly flows: readonly ExportedFlow[];
   }[];
   readonly wire: PairCounts;
+  /** What of it may have had no socket of a process at the metered host. */
+  readonly socketless: PairCounts;
 }
 
 type Addresses = Readonly<
@@ -176,6 +184,7 @@ export function makeStage(t: Teardown, cases: readonly Case[], capture: Capture)
     async startMetering() {
       countArrivals(pair.a, pair.a.interfaceName, true);
       countArrivals(pair.b, pair.b.interfaceName, false);
+      countSocketless(pair.a);
       const interfaces = [pair.a.interfaceName, 'lo'];
       meters = await startMeters(t, { capture, namespace: pair.a, interfaces, cgroup, isHere });
       metering.happen();
@@ -184,9 +193,10 @@ export function makeStage(t: Teardown, cases: readonly Case[], capture: Capture)
       await awaitSilence(() => readArrivals([pair.a, pair.b]));
       takeDown(pair);
       const wire = readArrivals([pair.a, pair.b]);
+      const socketless = readSocketless(pair.a);
       const exports = [];
       for (const { name: meter, stop } of meters) exports.push({ meter, flows: await stop() });
-      return { exports, wire };
+      return { exports, wire, socketless };
     },
   };
 }

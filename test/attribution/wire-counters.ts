@@ -33,12 +33,34 @@ function chain(device: string, isWire: boolean): string {
   }`;
 }
 
+const SETS = `set ipv4 ${COUNTED} ipv4_addr . ipv4_addr; }
+set ipv6 ${COUNTED} ipv6_addr . ipv6_addr; }`;
+
 /** Begins to count what arrives at this end of the wire, and what the host sends to itself. */
 export function countArrivals(namespace: Namespace, device: string, isMetered: boolean): void {
-  const sets = [`set ipv4 ${COUNTED} ipv4_addr . ipv4_addr; }`];
-  sets.push(`set ipv6 ${COUNTED} ipv6_addr . ipv6_addr; }`);
-  const parts = [...sets, chain(device, isMetered), chain('lo', false)].join('\n');
+  const parts = [SETS, chain(device, isMetered), chain('lo', false)].join('\n');
   nft(namespace, ['-f', '-'], `table netdev ${TABLE} {\n${parts}\n}\n`);
+}
+
+/**
+ * Begins to count the TCP segments that need not have a socket of a process: what arrives where there
+ * is no socket or it waits in TIME_WAIT (only of other sockets does nftables know the mark), and the
+ * resets that the kernel sends.
+ */
+export function countSocketless(namespace: Namespace): void {
+  const count = 'update @ipv4 { ip saddr . ip daddr }\nupdate @ipv6 { ip6 saddr . ip6 daddr }';
+  const chains = `chain arriving {
+    type filter hook prerouting priority 0; policy accept;
+    meta l4proto != tcp return
+    socket mark & 0 == 0 return
+    ${count}
+  }
+  chain leaving {
+    type filter hook output priority 0; policy accept;
+    tcp flags & rst == 0 return
+    ${count}
+  }`;
+  nft(namespace, ['-f', '-'], `table inet ${TABLE} {\n${SETS}\n${chains}\n}\n`);
 }
 
 interface Element {
@@ -48,11 +70,10 @@ interface Element {
   };
 }
 
-/** What arrived anywhere in these namespaces so far. */
-export function readArrivals(namespaces: readonly Namespace[]): PairCounts {
+function readSets(namespaces: readonly Namespace[], tableFamily: 'netdev' | 'inet'): PairCounts {
   const counts = new Map<string, Count>();
   for (const namespace of namespaces) {
-    const listing = JSON.parse(nft(namespace, ['-j', 'list', 'sets', 'netdev'])) as {
+    const listing = JSON.parse(nft(namespace, ['-j', 'list', 'sets', tableFamily])) as {
       readonly nftables: readonly { readonly set?: { readonly elem?: readonly Element[] } }[];
     };
     for (const { elem } of listing.nftables.flatMap(({ set }) => set?.elem ?? [])) {
@@ -63,6 +84,16 @@ export function readArrivals(namespaces: readonly Namespace[]): PairCounts {
     }
   }
   return counts;
+}
+
+/** What arrived anywhere in these namespaces so far. */
+export function readArrivals(namespaces: readonly Namespace[]): PairCounts {
+  return readSets(namespaces, 'netdev');
+}
+
+/** What countSocketless counted so far. */
+export function readSocketless(namespace: Namespace): PairCounts {
+  return readSets([namespace], 'inet');
 }
 
 export function addCount(counts: Map<string, Count>, key: string, more: Count): void {

@@ -112,7 +112,6 @@ function lateAnswer(name: string, isAfterExpiry: boolean): Case {
   return {
     name,
     isSlow: isAfterExpiry,
-    atSockets: 'not counted',
     run: async (scene) => {
       const server = await serverThere(scene, 'tcp-server', '--reply', 100, '--wait-to-reply');
       const options = [...server.to, '--octets', 10];

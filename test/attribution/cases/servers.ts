@@ -71,7 +71,6 @@ function dropResets({ namespace }: Place, port: unknown): () => void {
 function refused(who: string, ...options: Arguments): Case {
   return {
     name: `${who} that closed without reading all, resets included`,
-    atSockets: 'not counted', // the resets have no socket of a process
     run: async (scene) => {
       // it goes on listening
       const role = ['--count', CONNECTIONS, '--close-unread', ...options];
