@@ -3,7 +3,12 @@ import { SKIP_REASONS } from './case.js';
 import type { Case, Count, Family, FlowEnd, Truth } from './case.js';
 import type { Capture, ExportedFlow, NamedProcess } from './meters.js';
 import { caseNumberOf, type StageResult } from './stage.js';
-import { addCount } from './wire-counters.js';
+import {
+  addCount,
+  isMeteredAtSockets,
+  pairAtSockets,
+  type PairAtSockets,
+} from './wire-counters.js';
 
 /** A case as it was run for one family. */
 export interface Performance {
@@ -154,23 +159,6 @@ function isChatter({ protocol, icmpType }: FlowEnd): boolean {
 
 const CHATTER: Truth = { who: 'kernel', owns: isChatter };
 
-const NONE: Count = { packets: 0, octets: 0 };
-
-/**
- * Whether procflow, metering at sockets, may have missed these: of the TCP segments that may have had
- * no socket of a process, and of the acknowledgements that answer such from the other direction.
- * They have 40 octets, up to 72 with IPv6 and timestamps.
- */
-function isSocketless(missing: Count, own: Count, answered: Count): boolean {
-  const { packets, octets } = missing;
-  return (
-    packets > 0 &&
-    packets <= own.packets + answered.packets &&
-    octets >= 40 * packets &&
-    octets <= own.octets + 72 * Math.min(packets, answered.packets)
-  );
-}
-
 /** Packets and octets of every pair of addresses, on the wire and in the records. */
 function wireFaults(
   flows: readonly ExportedFlow[],
@@ -181,24 +169,21 @@ function wireFaults(
   for (const flow of flows) addCount(exported, `${flow.source} ${flow.destination}`, flow);
   const faults: string[] = [];
   for (const pair of new Set([...wire.keys(), ...exported.keys()])) {
-    const [onWire, inRecords] = [wire.get(pair) ?? NONE, exported.get(pair) ?? NONE];
-    if (isSameCount(onWire, inRecords)) continue;
-    const [packets, octets] = [
-      onWire.packets - inRecords.packets,
-      onWire.octets - inRecords.octets,
-    ];
-    const reversed = pair.split(' ').reverse().join(' ');
-    const own = socketless.get(pair) ?? NONE;
-    const answered = socketless.get(reversed) ?? NONE;
-    if (capture === 'sockets' && isSocketless({ packets, octets }, own, answered)) continue;
-    const fault = `${pair}: ${text(onWire)} on the wire, exported are ${text(inRecords)}`;
-    faults.push(
-      capture === 'interface'
-        ? fault
-        : `${fault}; without a socket up to ${text(own)}, the other way ${text(answered)}`,
-    );
+    const metered = exported.get(pair) ?? { packets: 0, octets: 0 };
+    const counts = pairAtSockets(pair, { wire, metered, socketless });
+    const isRight =
+      capture === 'sockets'
+        ? isMeteredAtSockets(counts)
+        : isSameCount(counts.onWire, counts.metered);
+    if (!isRight) faults.push(`${pair}: ${pairText(counts)}`);
   }
   return faults;
+}
+
+function pairText({ onWire, metered, socketless, answered }: PairAtSockets): string {
+  const fault = `${text(onWire)} on the wire, exported are ${text(metered)}`;
+  if (socketless.packets + answered.packets === 0) return fault;
+  return `${fault}; without a socket up to ${text(socketless)}, the other way ${text(answered)}`;
 }
 
 function isCounted({ atSockets }: Case, capture: Capture): boolean {

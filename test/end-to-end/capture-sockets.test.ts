@@ -1,7 +1,14 @@
 // --capture sockets: every network namespace at once, without attaching to an interface, and what is
 // counted is what was on the wire.
 import t from 'tap';
-import { countArrivals, readArrivals } from '../attribution/wire-counters.js';
+import {
+  countArrivals,
+  countSocketless,
+  isMeteredAtSockets,
+  pairAtSockets,
+  readArrivals,
+  readSocketless,
+} from '../attribution/wire-counters.js';
 import { runGenerator, startIn, type Place } from '../support/generators.js';
 import {
   bringUp,
@@ -41,8 +48,10 @@ t.test(
     for (const pair of pairs) {
       turnOffloadOff(pair);
       bringUp(pair);
-      countArrivals(pair.a, pair.a.interfaceName, false);
-      countArrivals(pair.b, pair.b.interfaceName, false);
+      for (const side of [pair.a, pair.b]) {
+        countArrivals(side, side.interfaceName, false);
+        countSocketless(side);
+      }
     }
     const capture = await captureAtSockets(t, cgroup);
     const conversations = new Map<NamespacePair, Conversation[]>();
@@ -65,10 +74,14 @@ t.test(
         for (const [from, to] of [[pair.a, pair.b] as const, [pair.b, pair.a] as const]) {
           const passed = (flow: CapturedFlow): boolean =>
             flow.sourceAddress === from[family] && flow.destinationAddress === to[family];
-          const counted = wire.get(`${from[family]} ${to[family]}`);
-          t.match(sumCaptured(inA.filter(passed)), counted ?? {}, `${family} ${from.name}: in a`);
-          t.match(sumCaptured(inB.filter(passed)), counted ?? {}, `${family} ${from.name}: in b`);
-          t.ok(counted);
+          const addresses = `${from[family]} ${to[family]}`;
+          for (const [side, seen] of [[pair.a, inA] as const, [pair.b, inB] as const]) {
+            const metered = sumCaptured(seen.filter(passed));
+            const socketless = readSocketless(side);
+            const counts = pairAtSockets(addresses, { wire, metered, socketless });
+            t.ok(isMeteredAtSockets(counts), `${addresses} in ${side.name}`, { found: counts });
+          }
+          t.ok(wire.get(addresses));
         }
       }
       for (const { client, server } of held) {

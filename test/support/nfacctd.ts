@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { freeUdpPort } from './nfcapd.js';
 import { startProgram, type Teardown } from './program.js';
 import { PROJECT_ROOT } from './requirements.js';
-import { emptiedUdpReceiver } from './udp-receivers.js';
+import { idleUdpReceiver } from './udp-receivers.js';
 
 export const NFACCTD_CONTRIB = join(PROJECT_ROOT, 'contrib/nfacctd');
 
@@ -131,7 +131,7 @@ export async function startNfacctd(t: Teardown, options: NfacctdOptions): Promis
       return JSON.parse(line) as NfacctdRow;
     },
     async stop() {
-      await emptiedUdpReceiver(port);
+      await idleUdpReceiver(port, program.pid);
       await program.stop('SIGINT');
       return program.out
         .filter((line) => line.startsWith('{'))

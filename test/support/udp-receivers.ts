@@ -33,3 +33,21 @@ export async function emptiedUdpReceiver(port: number): Promise<UdpReceiver> {
   }
   throw new Error(`port ${port} of 127.0.0.1: ${JSON.stringify(udpReceiver(port) ?? 'unused')}`);
 }
+
+/**
+ * Waits until the process on that port has not only read all that came but worked on it: it waits
+ * again. A signal in between would make it forget what it holds.
+ */
+export async function idleUdpReceiver(port: number, pid: number): Promise<void> {
+  for (let attempt = 0; attempt < PATIENCE; attempt++) {
+    await emptiedUdpReceiver(port);
+    if (isWaiting(pid) && udpReceiver(port)?.queueOctets === 0) return;
+    await delay(PAUSE_MS);
+  }
+  throw new Error(`process ${pid} never waits`);
+}
+
+function isWaiting(pid: number): boolean {
+  // The state follows the name, which stands in parentheses.
+  return /\) S [^)]*$/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+}
