@@ -1,7 +1,9 @@
 // TLS with certificates of the test's own: who is believed, who is refused, and what is said of it.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import { setTimeout as delay } from 'node:timers/promises';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import t from 'tap';
@@ -154,6 +156,31 @@ t.test('close() ends the encrypted connection in order', async (t) => {
   await transport.close();
   await eventually(() => hasEnded);
   t.equal(collector.numbers.length, 10);
+});
+
+t.test('close() waits for the answer of the collector, and reads it', async (t) => {
+  const ended: string[] = [];
+  const collector = createTlsServer({ ...server, allowHalfOpen: true });
+  t.teardown(() => void collector.close());
+  const connected = new Promise<Socket>((resolve) => {
+    collector.once('secureConnection', resolve);
+  });
+  collector.listen(0, HOST);
+  await once(collector, 'listening');
+  const { port } = collector.address() as AddressInfo;
+  const { transport } = await openTransport(t, { caFile }, { port });
+  await transport.ready();
+  const socket = await connected;
+  socket.on('error', (error) => ended.push(error.message));
+  socket.resume();
+  const isRead = once(socket, 'end');
+  const closed = transport.close().then(() => ended.push('closed'));
+  await isRead;
+  await delay(100);
+  ended.push('answer');
+  socket.end();
+  await closed;
+  t.same(ended, ['answer', 'closed']);
 });
 
 t.test('files that cannot be used are errors at open()', async (t) => {
