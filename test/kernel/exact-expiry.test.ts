@@ -28,12 +28,14 @@ interface Case {
   readonly activeTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly maxFlows: number;
+  /** Packets without a place go through a ring buffer, which a busy machine lets run full. */
+  readonly mayLose?: true;
 }
 const CASES: readonly Case[] = [
   { name: 'active timeout 0', activeTimeoutMs: 0, idleTimeoutMs: NEVER_MS, maxFlows: 65536 },
   { name: 'idle timeout 0', activeTimeoutMs: NEVER_MS, idleTimeoutMs: 0, maxFlows: 65536 },
   { name: 'both 1 ms', activeTimeoutMs: 1, idleTimeoutMs: 1, maxFlows: 65536 },
-  { name: 'a cache too small', activeTimeoutMs: 5, idleTimeoutMs: 1, maxFlows: 200 },
+  { name: 'a cache too small', activeTimeoutMs: 5, idleTimeoutMs: 1, maxFlows: 200, mayLose: true },
 ];
 
 interface Tally {
@@ -65,7 +67,7 @@ async function sweepInto(
   return found;
 }
 
-for (const { name, ...settings } of CASES) {
+for (const { name, mayLose = false, ...settings } of CASES) {
   t.test(`no packet is lost or doubled: ${name}`, { skip }, async (t) => {
     const cgroup = createCgroup(t);
     const pair = createNamespacePair(t);
@@ -94,11 +96,12 @@ for (const { name, ...settings } of CASES) {
     while ((await sweepInto(tally, source, 'all')) > 0);
 
     const counters = source.counters();
-    t.equal(tally.packets, 2 * FRAMES, 'packets');
-    t.equal(tally.octets, 2 * FRAMES * IP_OCTETS, 'octets');
+    t.equal(tally.packets + counters.LOST_PACKETS, 2 * FRAMES, 'packets');
+    t.equal(tally.octets + counters.LOST_OCTETS, 2 * FRAMES * IP_OCTETS, 'octets');
     t.equal(tally.inconsistent, 0, 'every record by itself');
     t.ok(tally.records > 10 * FLOWS, `expired while traffic ran: ${tally.records} records`);
-    t.equal(counters.LOST_PACKETS, 0);
+    if (mayLose) t.comment(`lost and counted: ${counters.LOST_PACKETS}`);
+    else t.equal(counters.LOST_PACKETS, 0);
     t.equal(counters.FLOWS_CREATED, counters.FLOWS_DELETED, 'nothing stays in the cache');
     t.comment(`waited for a writer: ${counters.EXPIRY_DEFERRED}`);
     t.comment(`found a dead entry or a full cache: ${counters.SINGLE_PACKET_RECORDS}`);
