@@ -94,6 +94,8 @@ function writeConfiguration(directory: string, version: NfacctdOptions['version'
     'print_output: json',
     'print_num_protos: true',
     'print_refresh_time: 3600',
+    // The usual 64 MiB take the plugin seconds on a busy machine, in which it takes no records.
+    'print_cache_entries: 1021',
     `print_output_lock_file: ${join(directory, 'lock')}`,
     'timestamps_since_epoch: true',
     `aggregate: ${keys.join(', ')}`,

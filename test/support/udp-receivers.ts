@@ -35,16 +35,22 @@ export async function emptiedUdpReceiver(port: number): Promise<UdpReceiver> {
 }
 
 /**
- * Waits until the process on that port has not only read all that came but worked on it: it waits
- * again. A signal in between would make it forget what it holds.
+ * Waits until the process on that port has not only read all that came but worked on it, it and its
+ * children: they wait again. A signal in between would make them forget what they hold.
  */
 export async function idleUdpReceiver(port: number, pid: number): Promise<void> {
   for (let attempt = 0; attempt < PATIENCE; attempt++) {
     await emptiedUdpReceiver(port);
-    if (isWaiting(pid) && udpReceiver(port)?.queueOctets === 0) return;
+    const areWaiting = [pid, ...childrenOf(pid)].every(isWaiting);
+    if (areWaiting && udpReceiver(port)?.queueOctets === 0) return;
     await delay(PAUSE_MS);
   }
   throw new Error(`process ${pid} never waits`);
+}
+
+function childrenOf(pid: number): readonly number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+  return text.split(' ').filter(Boolean).map(Number);
 }
 
 function isWaiting(pid: number): boolean {
