@@ -2,13 +2,9 @@
 import { SKIP_REASONS } from './case.js';
 import type { Case, Count, Family, FlowEnd, Truth } from './case.js';
 import type { Capture, ExportedFlow, NamedProcess } from './meters.js';
+import { isMeteredAtSockets, pairAtSockets, type PairAtSockets } from './metered-at-sockets.js';
 import { caseNumberOf, type StageResult } from './stage.js';
-import {
-  addCount,
-  isMeteredAtSockets,
-  pairAtSockets,
-  type PairAtSockets,
-} from './wire-counters.js';
+import { addCount } from './wire-counters.js';
 
 /** A case as it was run for one family. */
 export interface Performance {

@@ -44,21 +44,25 @@ export function countArrivals(namespace: Namespace, device: string, isMetered: b
 
 /**
  * Begins to count the TCP segments that need not have a socket of a process: what arrives where there
- * is no socket or it waits in TIME_WAIT (only of other sockets does nftables know the mark), and the
- * resets that the kernel sends.
+ * is no socket or it waits in TIME_WAIT, and the resets that the kernel sends. It knows them by the mark,
+ * which nftables has only of whole sockets: also the acknowledgement that completes a connection, which
+ * has one for procflow (the listener), is among them.
  */
 export function countSocketless(namespace: Namespace): void {
-  const count = 'update @ipv4 { ip saddr . ip daddr }\nupdate @ipv6 { ip6 saddr . ip6 daddr }';
+  const families = [
+    ['ipv4', 'ip'],
+    ['ipv6', 'ip6'],
+  ] as const;
+  const count = (match: string): string =>
+    families.map(([set, ip]) => `${match} update @${set} { ${ip} saddr . ${ip} daddr }`).join('\n');
   const chains = `chain arriving {
     type filter hook prerouting priority 0; policy accept;
-    meta l4proto != tcp return
     socket mark & 0 == 0 return
-    ${count}
+    ${count('meta l4proto tcp')}
   }
   chain leaving {
     type filter hook output priority 0; policy accept;
-    tcp flags & rst == 0 return
-    ${count}
+    ${count('tcp flags & rst == rst')}
   }`;
   nft(namespace, ['-f', '-'], `table inet ${TABLE} {\n${SETS}\n${chains}\n}\n`);
 }
@@ -68,47 +72,6 @@ interface Element {
     readonly val: { readonly concat: readonly [string, string] };
     readonly counter: { readonly packets: number; readonly bytes: number };
   };
-}
-
-/** Counts of a pair of addresses, and what countSocketless has of it. */
-export interface PairAtSockets {
-  readonly onWire: Count;
-  readonly metered: Count;
-  readonly socketless: Count;
-  /** Of the other direction. */
-  readonly answered: Count;
-}
-
-export function pairAtSockets(
-  pair: string,
-  counts: { readonly wire: PairCounts; readonly metered: Count; readonly socketless: PairCounts },
-): PairAtSockets {
-  const none = { packets: 0, octets: 0 };
-  const reversed = pair.split(' ').reverse().join(' ');
-  return {
-    onWire: counts.wire.get(pair) ?? none,
-    metered: counts.metered,
-    socketless: counts.socketless.get(pair) ?? none,
-    answered: counts.socketless.get(reversed) ?? none,
-  };
-}
-
-/**
- * Whether metering at sockets counted what was on the wire, but for TCP segments that may have had no
- * socket of a process, and the acknowledgements that answer such from the other direction, at most
- * one each. They have 40 octets, up to 72 with IPv6 and timestamps.
- */
-export function isMeteredAtSockets(counts: PairAtSockets): boolean {
-  const { onWire, metered, socketless, answered } = counts;
-  const packets = onWire.packets - metered.packets;
-  const octets = onWire.octets - metered.octets;
-  if (packets === 0) return octets === 0;
-  return (
-    packets > 0 &&
-    packets <= socketless.packets + answered.packets &&
-    octets >= 40 * packets &&
-    octets <= socketless.octets + 72 * Math.min(packets, answered.packets)
-  );
 }
 
 function readSets(namespaces: readonly Namespace[], tableFamily: 'netdev' | 'inet'): PairCounts {

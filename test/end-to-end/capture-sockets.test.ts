@@ -1,11 +1,10 @@
 // --capture sockets: every network namespace at once, without attaching to an interface, and what is
 // counted is what was on the wire.
 import t from 'tap';
+import { isMeteredAtSockets, pairAtSockets } from '../attribution/metered-at-sockets.js';
 import {
   countArrivals,
   countSocketless,
-  isMeteredAtSockets,
-  pairAtSockets,
   readArrivals,
   readSocketless,
 } from '../attribution/wire-counters.js';
