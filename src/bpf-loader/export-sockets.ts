@@ -1,4 +1,5 @@
-// Sockets for the transports of src/exporter/ that Node cannot make, and what it does not tell of its own. The daemon hands them over.
+// Sockets for the transports of src/exporter/ that Node cannot make, and what it does not tell of its
+// own. The daemon hands them over.
 import { getSystemErrorName } from 'node:util';
 import { BpfError } from './bpf-error.js';
 import { loadLibc } from './native/libc.js';

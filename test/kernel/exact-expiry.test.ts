@@ -68,7 +68,8 @@ async function sweepInto(
 }
 
 for (const { name, mayLose = false, ...settings } of CASES) {
-  t.test(`no packet is lost or doubled: ${name}`, { skip }, async (t) => {
+  const title = mayLose ? 'what is lost is counted' : 'no packet is lost or doubled';
+  t.test(`${title}: ${name}`, { skip }, async (t) => {
     const cgroup = createCgroup(t);
     const pair = createNamespacePair(t);
     bringUp(pair);

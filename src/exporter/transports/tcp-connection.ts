@@ -115,11 +115,13 @@ export class TcpConnection {
     const timer = setTimeout(() => raw.destroy(), CLOSE_WAIT_MS);
     // Not once() of node:events: it rejects when an error, such as a reset, comes first.
     const closed = new Promise<void>((resolve) => raw.once('close', () => resolve()));
-    // TLS answers that the end was understood. Not to read that would be a reset to the collector.
-    if (stream !== raw) stream.once('end', () => raw.destroy());
-    stream.end(() => {
-      if (stream === raw) raw.destroy();
-    });
+    if (stream === raw) {
+      stream.end(() => raw.destroy());
+    } else {
+      // TLS answers that the end was understood. Not to read that would be a reset to the collector.
+      stream.once('end', () => raw.destroy());
+      stream.end();
+    }
     await closed;
     clearTimeout(timer);
   }
