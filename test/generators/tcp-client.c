@@ -2,7 +2,7 @@
 /*
  * Connects, by SCTP if asked to, sends N octets, reads what comes back if asked to, and exits at
  * once. --parallel opens all connections before it talks on the first; --parts sends the octets in
- * so many pieces, with --wait each when the test says so.
+ * so many pieces, with --wait each when the test says so, with --wait-between each but the first.
  */
 #include "generator.h"
 #include <linux/tcp.h>
@@ -24,6 +24,7 @@ struct plan {
 	bool read_echo;
 	bool sctp;
 	bool wait;
+	bool wait_between;
 };
 
 static int connect_to(const struct plan *plan)
@@ -90,7 +91,7 @@ static void talk(const struct plan *plan, int socket_fd)
 	long received = 0;
 
 	for (long part = 0; part < plan->parts; part++) {
-		if (plan->wait) {
+		if (plan->wait || (plan->wait_between && part > 0)) {
 			report("ready", ",\"port\":%d", port);
 			wait_for_word();
 		}
@@ -115,7 +116,8 @@ static void talk(const struct plan *plan, int socket_fd)
 
 static const char usage_text[] =
 	"tcp-client --to ADDRESS --port N [--source-port N] [--octets N] [--parts N --pause MS] "
-	"[--connections N [--parallel]] [--sctp] [--duplicate] [--read-echo] [--wait] | --fd N";
+	"[--connections N [--parallel]] [--sctp] [--duplicate] [--read-echo] "
+	"[--wait|--wait-between] | --fd N";
 
 int main(int argc, char **argv)
 {
@@ -135,6 +137,7 @@ int main(int argc, char **argv)
 		{"read-echo", .flag = &plan.read_echo},
 		{"sctp", .flag = &plan.sctp},
 		{"wait", .flag = &plan.wait},
+		{"wait-between", .flag = &plan.wait_between},
 		{0},
 	};
 
