@@ -147,12 +147,33 @@ enum meter_counter {
 	METER_COUNTERS,	     /* how many there are */
 };
 
+/* By which idle timeout a flow ends. */
+enum idle_timeout {
+	IDLE_GENERAL = 0,
+	IDLE_TCP = 1,
+	IDLE_TCP_RST = 2, /* a RST was among the packets: a flow ends, and is not only silent */
+	IDLE_TCP_FIN = 3, /* a FIN, likewise */
+	IDLE_UDP = 4,
+	IDLE_ICMP = 5,
+	IDLE_TIMEOUTS, /* how many there are */
+};
+
+/* What a sweep does with the flows. */
+enum sweep_scope {
+	SWEEP_EXPIRED = 0,
+	SWEEP_ALL = 1,	/* every flow leaves, with FLOW_END_FORCED */
+	SWEEP_PEEK = 2, /* a record of each, which stays where it is; end_reason 0 */
+	SWEEP_LAST_SEEN =
+		3, /* of each, in the place of a record, its last packet's time: one __u64 */
+};
+
 /* What a sweep of the flow cache shall expire. One element, written before each sweep. */
 struct expiry_settings {
+	__u64 now_ns; /* 0: the clock; of a capture file, its own time */
 	__u64 active_timeout_ns;
-	__u64 idle_timeout_ns;
-	__u64 ended_timeout_ns; /* quiet time after which a FIN or RST ends a flow */
-	__u32 expire_all;	/* 1: every flow, with FLOW_END_FORCED */
+	__u64 idle_timeout_ns[IDLE_TIMEOUTS]; /* by enum idle_timeout */
+	__u64 early_until_ns; /* silent since then or longer: FLOW_END_LACK_OF_RESOURCES; 0: none */
+	__u32 scope;	      /* enum sweep_scope */
 	__u32 padding;
 };
 
@@ -214,7 +235,7 @@ struct exec_event {
 
 _Static_assert(sizeof(struct process_owner) == 48, "process_owner");
 _Static_assert(sizeof(struct flow_record) == 208, "flow_record");
-_Static_assert(sizeof(struct expiry_settings) == 32, "expiry_settings");
+_Static_assert(sizeof(struct expiry_settings) == 80, "expiry_settings");
 _Static_assert(sizeof(struct meter_settings) == 40, "meter_settings");
 _Static_assert(sizeof(struct process_event) == 64, "process_event");
 _Static_assert(sizeof(struct exec_event) == 64 + EXECUTABLE_LENGTH + ARGUMENTS_LENGTH,

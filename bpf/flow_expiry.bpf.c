@@ -15,6 +15,7 @@
 		struct expiry_settings *settings;                                                  \
 		struct flow_record record = {};                                                    \
 		enum take_result result;                                                           \
+		__u64 now;                                                                         \
 		key_type key;                                                                      \
 		__u32 zero = 0;                                                                    \
                                                                                                    \
@@ -23,7 +24,12 @@
 		settings = bpf_map_lookup_elem(&expiry_settings, &zero);                           \
 		if (!settings)                                                                     \
 			return 0;                                                                  \
-		result = take_record(entry, settings, bpf_ktime_get_boot_ns(), &record);           \
+		now = settings->now_ns ?: bpf_ktime_get_boot_ns();                                 \
+		if (settings->scope == SWEEP_LAST_SEEN)                                            \
+			return write_last_seen(ctx->meta->seq, entry);                             \
+		result = settings->scope == SWEEP_PEEK ? peek_record(entry, &record)               \
+						       : take_record(entry, entry_key->protocol,   \
+								     settings, now, &record);      \
 		if (result == NOTHING_TAKEN)                                                       \
 			return 0;                                                                  \
 		if (result == WRITERS_AT_WORK) {                                                   \
@@ -38,6 +44,8 @@
 			if (bpf_seq_write(ctx->meta->seq, &record, sizeof(record)))                \
 				return 0; /* the buffer is full: read() comes again */             \
 		}                                                                                  \
+		if (settings->scope == SWEEP_PEEK)                                                 \
+			return 0;                                                                  \
 		if (release_page(entry) && !bpf_map_delete_elem(&map, &key))                       \
 			count(FLOWS_DELETED, 1);                                                   \
 		return 0;                                                                          \
@@ -55,5 +63,7 @@ enum owner_flag contract_owner SEC(".rodata.contract");
 enum unknown_reason contract_unknown SEC(".rodata.contract");
 enum flow_end_reason contract_end_reason SEC(".rodata.contract");
 enum flow_flag contract_flag SEC(".rodata.contract");
+enum idle_timeout contract_idle SEC(".rodata.contract");
+enum sweep_scope contract_scope SEC(".rodata.contract");
 enum meter_counter contract_counter SEC(".rodata.contract");
 enum sampling_kind contract_sampling SEC(".rodata.contract");

@@ -26,6 +26,8 @@ const ENUMS = [
   'meter_counter',
   'process_event_kind',
   'sampling_kind',
+  'idle_timeout',
+  'sweep_scope',
 ] as const;
 
 function readBtfSection(object: string): Buffer {

@@ -1,141 +1,148 @@
-// Reads expired flows out of the kernel's cache: one iterator for each of the two maps, then the
-// ring buffer with the packets that found no place in them.
-import { closeSync, read } from 'node:fs';
+// The kernel's flow cache: takes out of it what has expired, or looks at what is in it; and the ring
+// buffer with the packets that found no place in it.
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import { EXPIRY_SETTINGS, FLOW_RECORD, METER_COUNTER } from '../flow/flow-contract.gen.js';
+import { FLOW_RECORD, METER_COUNTER } from '../flow/flow-contract.gen.js';
 import type {
   FlowRecordBatch,
   MeterCounter,
   MeterCounters,
   SweepScope,
 } from '../flow/flow-source.js';
-import { BpfError } from './bpf-error.js';
+import type { FlowTimeouts } from '../flow/flow-timeouts.js';
 import type { BpfObject } from './bpf-object.js';
-import type { LinkPointer } from './native/libbpf.js';
-import { iteratorArgument } from './native/libbpf-arguments.js';
+import { attachCacheIterators, type CacheIterators } from './cache-iterator.js';
+import { expirySettingsBytes, type ExpirySettings } from './expiry-settings.js';
 import { lastErrno } from './native/memory.js';
+import { Turns } from './turns.js';
 
-/** The kernel hands out at most 32 KiB per read(); whole records, because seq_write is all or nothing. */
-const READ_OCTETS = 64 * 1024;
 /** Records of the ring buffer that are taken in one turn of the event loop: a few milliseconds. */
 const OVERFLOW_RECORDS = 1024;
+const TIME_OCTETS = 8;
 const BPF_ANY = 0;
 const KEY_ZERO = Buffer.alloc(4);
-const ITERATORS = [
-  { program: 'sweep_flows_v4', map: 'flows_v4' },
-  { program: 'sweep_flows_v6', map: 'flows_v6' },
-] as const;
 
-const readAsync = promisify(read);
-
-export interface ExpiryTimeouts {
-  readonly activeTimeoutMs: number;
-  readonly idleTimeoutMs: number;
-  /** Quiet time after which a FIN or RST ends a flow. */
-  readonly endedTimeoutMs: number;
+export interface FlowCacheOptions {
+  readonly timeouts: FlowTimeouts;
+  /** More flows than this end early, those that are silent longest; default: as many as there is room for. */
+  readonly maxFlows?: number;
+  /** The time at which flows expire; default: the kernel's clock. */
+  readonly nowNs?: () => bigint;
 }
 
-interface FlowCache {
+export interface FlowCache {
   readonly sweep: (scope: SweepScope) => AsyncIterable<FlowRecordBatch>;
+  /** A record of every flow, which stays in the cache; its end reason is 0. */
+  readonly flows: () => AsyncIterable<FlowRecordBatch>;
+  /** How many there are. */
+  readonly flowCount: () => number;
   readonly counters: () => MeterCounters;
   readonly close: () => void;
 }
 
 /** @throws BpfError */
-export function openFlowCache(object: BpfObject, timeouts: ExpiryTimeouts): FlowCache {
-  const links: LinkPointer[] = [];
-  const close = (): void => {
-    for (let link = links.pop(); link !== undefined; link = links.pop()) {
-      object.libbpf.destroyLink(link);
-    }
-  };
+export function openFlowCache(object: BpfObject, options: FlowCacheOptions): FlowCache {
+  const iterators = attachCacheIterators(object);
+  let overflow: Overflow;
   try {
-    for (const { program, map } of ITERATORS) links.push(attachIterator(object, program, map));
+    overflow = openOverflow(object);
   } catch (error) {
-    close();
+    iterators.close();
     throw error;
   }
-  const overflow = openOverflow(object);
-  const buffer = Buffer.alloc(READ_OCTETS);
-
-  async function* sweep(scope: SweepScope): AsyncIterable<FlowRecordBatch> {
-    writeExpirySettings(object, timeouts, scope);
-    for (const link of links) yield* readIterator(object, link, buffer);
-    yield* overflow.sweep();
-  }
-
+  const cache = new CachePasses(object, iterators, overflow, options);
   return {
-    sweep,
+    sweep: (scope) => cache.sweep(scope),
+    flows: () => cache.flows(),
+    flowCount: () => cache.flowCount(),
     counters: () => readCounters(object),
     close: () => {
       overflow.close();
-      close();
+      iterators.close();
     },
   };
 }
 
-function attachIterator(object: BpfObject, program: string, map: string): LinkPointer {
-  const linkInfo = Buffer.alloc(16); // union bpf_iter_link_info: { map_fd }
-  linkInfo.writeUInt32LE(object.mapFd(map), 0);
-  return object.link(
-    object.libbpf.attachIterator(object.program(program), iteratorArgument(linkInfo)),
-    `attach ${program}`,
-  );
-}
+class CachePasses {
+  readonly #object: BpfObject;
+  readonly #iterators: CacheIterators;
+  readonly #overflow: Overflow;
+  readonly #options: FlowCacheOptions;
+  /** There is one place for the settings of a pass. */
+  readonly #turns = new Turns();
 
-/** One pass. Reads in the thread pool: the walk is kernel time and must not stop the event loop. */
-async function* readIterator(
-  object: BpfObject,
-  link: LinkPointer,
-  buffer: Buffer,
-): AsyncIterable<FlowRecordBatch> {
-  const fd = object.libbpf.createIterator(object.libbpf.linkFd(link));
-  if (fd < 0) throw object.error(-fd, 'sweep the flow cache');
-  try {
-    for (;;) {
-      const bytesRead = await readOrRetry(fd, buffer);
-      if (bytesRead === 0) return;
-      if (bytesRead % FLOW_RECORD.size !== 0) {
-        throw new BpfError(
-          'EIO',
-          'sweep the flow cache',
-          `${bytesRead} octets are no whole records`,
-        );
-      }
-      yield { bytes: buffer.subarray(0, bytesRead), count: bytesRead / FLOW_RECORD.size };
-    }
-  } finally {
-    closeSync(fd);
+  constructor(
+    object: BpfObject,
+    iterators: CacheIterators,
+    overflow: Overflow,
+    options: FlowCacheOptions,
+  ) {
+    this.#object = object;
+    this.#iterators = iterators;
+    this.#overflow = overflow;
+    this.#options = options;
   }
-}
 
-/**
- * The kernel breaks a read() off with EAGAIN after a million elements that gave nothing; the next one
- * goes on from there (MAX_ITER_OBJECTS in kernel/bpf/bpf_iter.c).
- */
-async function readOrRetry(fd: number, buffer: Buffer): Promise<number> {
-  for (;;) {
+  async *sweep(scope: SweepScope): AsyncIterable<FlowRecordBatch> {
+    const done = await this.#turns.next();
     try {
-      return (await readAsync(fd, buffer, 0, buffer.length, null)).bytesRead;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      const earlyUntilNs = scope === 'expired' ? await this.#earlyUntilNs() : undefined;
+      yield* this.#records({ scope, earlyUntilNs });
+      yield* this.#overflow.sweep();
+    } finally {
+      done();
     }
   }
-}
 
-function writeExpirySettings(object: BpfObject, timeouts: ExpiryTimeouts, scope: SweepScope): void {
-  const F = EXPIRY_SETTINGS.fields;
-  const settings = Buffer.alloc(EXPIRY_SETTINGS.size);
-  const writeMs = (field: { readonly offset: number }, ms: number): void => {
-    settings.writeBigUInt64LE(BigInt(Math.round(ms * 1e6)), field.offset);
-  };
-  writeMs(F.active_timeout_ns, timeouts.activeTimeoutMs);
-  writeMs(F.idle_timeout_ns, timeouts.idleTimeoutMs);
-  writeMs(F.ended_timeout_ns, timeouts.endedTimeoutMs);
-  settings.writeUInt32LE(scope === 'all' ? 1 : 0, F.expire_all.offset);
-  const result = object.libbpf.update(object.mapFd('expiry_settings'), KEY_ZERO, settings, BPF_ANY);
-  if (result < 0) throw object.error(-result, 'write the expiry settings');
+  async *flows(): AsyncIterable<FlowRecordBatch> {
+    const done = await this.#turns.next();
+    try {
+      yield* this.#records({ scope: 'peek' });
+    } finally {
+      done();
+    }
+  }
+
+  flowCount(): number {
+    const { FLOWS_CREATED, FLOWS_DELETED } = readCounters(this.#object);
+    return FLOWS_CREATED - FLOWS_DELETED;
+  }
+
+  async *#records(
+    settings: Pick<ExpirySettings, 'scope' | 'earlyUntilNs'>,
+  ): AsyncIterable<FlowRecordBatch> {
+    this.#write(settings);
+    for await (const bytes of this.#iterators.read(FLOW_RECORD.size)) {
+      yield { bytes, count: bytes.length / FLOW_RECORD.size };
+    }
+  }
+
+  /** Since when a flow has been silent that ends so that the others have room. */
+  async #earlyUntilNs(): Promise<bigint | undefined> {
+    const { maxFlows = Infinity } = this.#options;
+    const surplus = this.flowCount() - maxFlows;
+    if (surplus <= 0) return undefined;
+    this.#write({ scope: 'last seen' });
+    let base: bigint | undefined;
+    const times: number[] = [];
+    for await (const bytes of this.#iterators.read(TIME_OCTETS)) {
+      for (let at = 0; at < bytes.length; at += TIME_OCTETS) {
+        const lastNs = bytes.readBigUInt64LE(at);
+        base ??= lastNs;
+        times.push(Number(lastNs - base)); // exact up to 104 days
+      }
+    }
+    const oldestFirst = Float64Array.from(times).sort();
+    const until = oldestFirst[Math.min(surplus, oldestFirst.length) - 1];
+    return base === undefined || until === undefined ? undefined : base + BigInt(until);
+  }
+
+  #write(settings: Pick<ExpirySettings, 'scope' | 'earlyUntilNs'>): void {
+    const { timeouts, nowNs } = this.#options;
+    const bytes = expirySettingsBytes({ ...settings, timeouts, nowNs: nowNs?.() });
+    const map = this.#object.mapFd('expiry_settings');
+    const result = this.#object.libbpf.update(map, KEY_ZERO, bytes, BPF_ANY);
+    if (result < 0) throw this.#object.error(-result, 'write the expiry settings');
+  }
 }
 
 interface Overflow {

@@ -1,5 +1,6 @@
 // The kernel's flow cache as a FlowSource: loads the programs, attaches them, sweeps the cache.
 import type { FlowSource } from '../flow/flow-source.js';
+import type { FlowTimeouts } from '../flow/flow-timeouts.js';
 import type { MeteredInterface } from '../flow/metering-status.js';
 import type { ProcessEventSource } from '../flow/process-event-source.js';
 import { NO_SAMPLING, type Sampling } from '../flow/sampling.js';
@@ -19,8 +20,7 @@ import {
 import { attachSocketHooks } from './socket-hooks.js';
 
 interface CacheOptions {
-  readonly activeTimeoutMs: number;
-  readonly idleTimeoutMs: number;
+  readonly timeouts: FlowTimeouts;
   /** Most flows that the cache holds at a time, for each of IPv4 and IPv6. */
   readonly maxFlows: number;
   /**
@@ -45,9 +45,6 @@ export interface KernelFlowSource extends FlowSource {
   /** Interfaces of the metered network namespace; at sockets, of the own one. */
   readonly interfaces: () => readonly MeteredInterface[];
 }
-
-/** After a FIN or RST a TCP flow waits this long for the packets that close the connection. */
-const ENDED_TIMEOUT_MS = 1000;
 
 /** Opens resources one after the other and closes them in reverse order. */
 class Resources {
@@ -90,13 +87,7 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
     options.capture === 'sockets'
       ? loadForSockets(options, resources)
       : loadForInterfaces(options, resources);
-  const cache = resources.add(
-    openFlowCache(object, {
-      activeTimeoutMs: options.activeTimeoutMs,
-      idleTimeoutMs: options.idleTimeoutMs,
-      endedTimeoutMs: Math.min(ENDED_TIMEOUT_MS, options.idleTimeoutMs),
-    }),
-  );
+  const cache = resources.add(openFlowCache(object, { timeouts: options.timeouts }));
   // Before any socket has an owner, so that no owner is one that nobody was told of.
   const processes = resources.add(openProcessEvents(object));
   resources.add(attachSocketHooks(object, options.cgroup, options.onNotice));

@@ -85,7 +85,7 @@ export class PcapngFormat implements CaptureFormat {
 
   #options(block: Buffer, start: number): ReadonlyMap<number, Buffer> {
     const options = new Map<number, Buffer>();
-    for (let at = start; at + 4 <= block.length; ) {
+    for (let at = start; at + 4 <= block.length;) {
       const [code, octets] = [this.#u16(block, at), this.#u16(block, at + 2)];
       if (code === END_OF_OPTIONS) break;
       options.set(code, block.subarray(at + 4, at + 4 + octets));

@@ -3,14 +3,13 @@ import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { Sampling } from '../flow/sampling.js';
 import { readCapture, type CaptureConfig, type CaptureSettings } from './capture-config.js';
 import { ConfigError } from './config-error.js';
-import { readDurationMs, readInteger } from './quantities.js';
+import { readInteger } from './quantities.js';
 import { readSampling } from './sampling-config.js';
+import { readTimeouts, type TimeoutConfig, type TimeoutSettings } from './timeouts-config.js';
 
 export type MeterConfig = MeterLimits & CaptureConfig;
 
-interface MeterLimits {
-  readonly activeTimeoutMs: number;
-  readonly idleTimeoutMs: number;
+interface MeterLimits extends TimeoutConfig {
   readonly maxFlows: number;
   readonly sampling: Sampling;
   readonly cgroup?: string;
@@ -18,9 +17,7 @@ interface MeterLimits {
 }
 
 /** The settings of a meter as text. */
-export interface MeterSettings extends CaptureSettings {
-  readonly activeTimeout: string;
-  readonly idleTimeout: string;
+export interface MeterSettings extends CaptureSettings, TimeoutSettings {
   readonly maxFlows: string;
   readonly sampling: string;
   readonly attach: string;
@@ -31,8 +28,6 @@ export interface MeterSettings extends CaptureSettings {
   readonly cgroup?: string | undefined;
 }
 
-const MAX_TIMEOUT_S = 7 * 24 * 3600;
-const MIN_TIMEOUT_S = 0.1;
 /** As many as a process name has: v9 exports it in 16 with a NUL at the end. */
 const MAX_NAME_OCTETS = 15;
 /** What the exporter or the terminal would replace: controls, format characters, quote, backslash. */
@@ -47,8 +42,7 @@ export function readMeterConfig(settings: MeterSettings): MeterConfig {
   }
   return {
     ...readCapture(settings),
-    activeTimeoutMs: readTimeoutMs('--active-timeout', settings.activeTimeout),
-    idleTimeoutMs: readTimeoutMs('--idle-timeout', settings.idleTimeout),
+    ...readTimeouts(settings),
     maxFlows: readInteger(`--max-flows ${settings.maxFlows}`, settings.maxFlows, 1, 2 ** 24),
     sampling: readSampling(settings.sampling),
     nonProcessNames: {
@@ -58,10 +52,6 @@ export function readMeterConfig(settings: MeterSettings): MeterConfig {
     },
     ...(cgroup !== undefined && { cgroup }),
   };
-}
-
-function readTimeoutMs(option: string, text: string): number {
-  return readDurationMs(`${option} ${text}`, text, MIN_TIMEOUT_S, MAX_TIMEOUT_S);
 }
 
 /** What is exported as process name where there is no process; may be empty. */

@@ -6,6 +6,7 @@ import type { Metered } from '../bpf-loader/packet-capture.js';
 import { findCgroup2Mount } from '../bpf-loader/socket-hooks.js';
 import type { KernelClock } from '../flow/clock.js';
 import type { FlowSink } from '../flow/flow-sink.js';
+import type { FlowTimeouts } from '../flow/flow-timeouts.js';
 import type { MeteredInterface, MeteringStatus } from '../flow/metering-status.js';
 import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory, ProcessStatistics } from '../flow/process-directory.js';
@@ -17,6 +18,7 @@ import { MeteringLossWatch, NO_LOSSES } from './metering-losses.js';
 import { claimObservationDomain } from './observation-domain.js';
 import { openExporters, type CollectorStatistics, type OpenExporters } from './open-exporters.js';
 import { runMeterSession, type MeterSummary } from './meter-session.js';
+import type { TimeoutConfig } from './timeouts-config.js';
 
 export type { Metered };
 
@@ -54,6 +56,8 @@ const MAX_SWEEP_INTERVAL_MS = 1000;
 const DRAIN_INTERVAL_MS = 100;
 /** A socket can send for minutes after its process has ended: what is not acknowledged yet. */
 const MIN_RETAIN_MS = 10 * 60_000;
+/** For flows that never end by themselves. */
+const MAX_RETAIN_MS = 24 * 3_600_000;
 
 /**
  * Meters into sinks until the signal is aborted.
@@ -149,7 +153,7 @@ function lastAnswer<Answer>(
 }
 
 function openDirectory(config: MeterConfig, clock: KernelClock): KnownProcesses {
-  const lifetimeMs = config.activeTimeoutMs + config.idleTimeoutMs;
+  const lifetimeMs = longestLifetimeMs(config.timeouts);
   return new KnownProcesses({
     clock,
     cgroupMount: findCgroup2Mount(readFileSync('/proc/self/mountinfo', 'utf8')),
@@ -197,10 +201,19 @@ function observedPlace(meter: MeterConfig): unknown {
   return { ino, capture, interfaces: meter.interfaces, netns: meter.netns };
 }
 
-/** Four times in the shorter timeout, but within bounds: each sweep walks the whole cache. */
-export function sweepIntervalMs(
-  config: Pick<MeterConfig, 'activeTimeoutMs' | 'idleTimeoutMs'>,
-): number {
-  const quarter = Math.floor(Math.min(config.activeTimeoutMs, config.idleTimeoutMs) / 4);
+/** From a flow's first packet to its last record. */
+function longestLifetimeMs({ maxlife, ...idle }: FlowTimeouts): number {
+  const lifetimeMs = maxlife + Math.max(...Object.values(idle));
+  return Number.isFinite(lifetimeMs) ? lifetimeMs : MAX_RETAIN_MS;
+}
+
+/**
+ * What was asked for, or four times in the shortest timeout, but within bounds: each sweep walks the
+ * whole cache. The short ones after FIN and RST wait.
+ */
+export function sweepIntervalMs(config: TimeoutConfig): number {
+  if (config.sweepIntervalMs !== undefined) return config.sweepIntervalMs;
+  const { maxlife, general, tcp, udp, icmp } = config.timeouts;
+  const quarter = Math.floor(Math.min(maxlife, general, tcp, udp, icmp) / 4);
   return Math.min(MAX_SWEEP_INTERVAL_MS, Math.max(MIN_SWEEP_INTERVAL_MS, quarter));
 }

@@ -54,13 +54,14 @@ export const PROCESS_OWNER = {
 } as const;
 
 export const EXPIRY_SETTINGS = {
-  size: 32,
+  size: 80,
   fields: {
-    active_timeout_ns: { offset: 0, size: 8 },
-    idle_timeout_ns: { offset: 8, size: 8 },
-    ended_timeout_ns: { offset: 16, size: 8 },
-    expire_all: { offset: 24, size: 4 },
-    padding: { offset: 28, size: 4 },
+    now_ns: { offset: 0, size: 8 },
+    active_timeout_ns: { offset: 8, size: 8 },
+    idle_timeout_ns: { offset: 16, size: 48 },
+    early_until_ns: { offset: 64, size: 8 },
+    scope: { offset: 72, size: 4 },
+    padding: { offset: 76, size: 4 },
   },
 } as const;
 
@@ -186,4 +187,21 @@ export const SAMPLING_KIND = {
   SAMPLING_COUNT: 1,
   SAMPLING_RANDOM: 2,
   SAMPLING_FLOW: 3,
+} as const;
+
+export const IDLE_TIMEOUT = {
+  IDLE_GENERAL: 0,
+  IDLE_TCP: 1,
+  IDLE_TCP_RST: 2,
+  IDLE_TCP_FIN: 3,
+  IDLE_UDP: 4,
+  IDLE_ICMP: 5,
+  IDLE_TIMEOUTS: 6,
+} as const;
+
+export const SWEEP_SCOPE = {
+  SWEEP_EXPIRED: 0,
+  SWEEP_ALL: 1,
+  SWEEP_PEEK: 2,
+  SWEEP_LAST_SEEN: 3,
 } as const;

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { ConfigError } from '../../src/daemon/config-error.js';
 import { readMeterConfig, type MeterSettings } from '../../src/daemon/meter-config.js';
+import { timeoutsOf } from '../support/timeouts.js';
 
 const METER: MeterSettings = {
   capture: 'interface',
@@ -20,8 +21,7 @@ t.test('plain settings are taken as they are, with times in milliseconds', async
   t.same(readMeterConfig(METER), {
     capture: 'interface',
     interfaces: ['eth0'],
-    activeTimeoutMs: 60_000,
-    idleTimeoutMs: 15_000,
+    timeouts: { ...timeoutsOf(15_000, 60_000), 'tcp.rst': 1000, 'tcp.fin': 1000 },
     maxFlows: 65_536,
     sampling: { kind: 'none' },
     attach: 'auto',
@@ -34,10 +34,10 @@ const goodMeter: readonly { given: Partial<MeterSettings>; expected: object }[] 
   { given: { interface: ['any', 'any'] }, expected: { interfaces: 'any' } },
   { given: { interface: ['lo', 'eth0.7', 'lo'] }, expected: { interfaces: ['lo', 'eth0.7'] } },
   { given: { interface: ['fifteen-octets-'] }, expected: { interfaces: ['fifteen-octets-'] } },
-  { given: { idleTimeout: '0.5' }, expected: { idleTimeoutMs: 500 } },
-  { given: { activeTimeout: '1h30m' }, expected: { activeTimeoutMs: 5_400_000 } },
-  { given: { idleTimeout: '.25' }, expected: { idleTimeoutMs: 250 } },
-  { given: { activeTimeout: '604800' }, expected: { activeTimeoutMs: 604_800_000 } },
+  { given: { idleTimeout: '0.5' }, expected: { timeouts: timeoutsOf(500, 60_000) } },
+  { given: { activeTimeout: '1h30m' }, expected: { timeouts: { maxlife: 5_400_000 } } },
+  { given: { idleTimeout: '.25' }, expected: { timeouts: timeoutsOf(250, 60_000) } },
+  { given: { activeTimeout: '31536000' }, expected: { timeouts: { maxlife: 31_536_000_000 } } },
   { given: { maxFlows: '1' }, expected: { maxFlows: 1 } },
   { given: { attach: 'clsact' }, expected: { attach: 'clsact' } },
   { given: { kernelName: '' }, expected: { nonProcessNames: { kernel: '' } } },
@@ -71,14 +71,14 @@ const badMeter: readonly { given: Partial<MeterSettings>; message: string | RegE
   {
     given: { idleTimeout: '5x' },
     message:
-      '--idle-timeout 5x: is not a number of seconds (give seconds from 0.1 to 604800, such as 15, 2.5 or 1h30m)',
+      '--idle-timeout 5x: is not a number of seconds (give seconds from 0.1 to 31536000, such as 15, 2.5 or 1h30m)',
   },
   { given: { idleTimeout: '' }, message: /is not a number/ },
   { given: { idleTimeout: '-1' }, message: /is not a number/ },
   { given: { idleTimeout: '1e3' }, message: /is not a number/ },
   { given: { idleTimeout: 'Infinity' }, message: /is not a number/ },
   { given: { idleTimeout: '0' }, message: /out of range/ },
-  { given: { activeTimeout: '604801' }, message: /^--active-timeout 604801: is out of range/ },
+  { given: { activeTimeout: '31536001' }, message: /^--active-timeout 31536001: is out of range/ },
   { given: { maxFlows: '0' }, message: /^--max-flows 0: is out of range \(give one from 1 to/ },
   { given: { maxFlows: '1.5' }, message: /not a whole number/ },
   { given: { attach: 'xdp' }, message: /^--attach xdp: .*give auto, tcx or clsact/ },

@@ -13,10 +13,11 @@ import { startGenerator } from '../support/generators.js';
 import { bringUp, createNamespacePair } from '../support/network-namespace.js';
 import { missingRequirement } from '../support/requirements.js';
 import { createCgroup } from '../support/test-cgroup.js';
+import type { FlowTimeouts } from '../../src/flow/flow-timeouts.js';
+import { timeoutsOf } from '../support/timeouts.js';
 
 const skip =
   missingRequirement() || (availableParallelism() < 2 && 'needs two CPUs that send at once');
-const NEVER_MS = 3_600_000;
 const FRAMES = 1_000_000;
 const FLOWS = 256;
 const PORT = 23;
@@ -25,17 +26,16 @@ const IP_OCTETS = 20 + 8 + PAYLOAD_OCTETS;
 
 interface Case {
   readonly name: string;
-  readonly activeTimeoutMs: number;
-  readonly idleTimeoutMs: number;
+  readonly timeouts: FlowTimeouts;
   readonly maxFlows: number;
   /** Packets without a place go through a ring buffer, which a busy machine lets run full. */
   readonly mayLose?: true;
 }
 const CASES: readonly Case[] = [
-  { name: 'active timeout 0', activeTimeoutMs: 0, idleTimeoutMs: NEVER_MS, maxFlows: 65536 },
-  { name: 'idle timeout 0', activeTimeoutMs: NEVER_MS, idleTimeoutMs: 0, maxFlows: 65536 },
-  { name: 'both 1 ms', activeTimeoutMs: 1, idleTimeoutMs: 1, maxFlows: 65536 },
-  { name: 'a cache too small', activeTimeoutMs: 5, idleTimeoutMs: 1, maxFlows: 200, mayLose: true },
+  { name: 'active timeout 0', timeouts: timeoutsOf(Infinity, 0), maxFlows: 65536 },
+  { name: 'idle timeout 0', timeouts: timeoutsOf(0), maxFlows: 65536 },
+  { name: 'both 1 ms', timeouts: timeoutsOf(1, 1), maxFlows: 65536 },
+  { name: 'a cache too small', timeouts: timeoutsOf(1, 5), maxFlows: 200, mayLose: true },
 ];
 
 interface Tally {

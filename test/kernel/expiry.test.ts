@@ -4,9 +4,11 @@ import { FLOW_END_REASON } from '../../src/flow/flow-contract.gen.js';
 import type { FlowRecord } from '../../src/flow/flow-record.js';
 import { cannotLoadPrograms, openPacketLab } from '../support/packet-lab.js';
 import { ethernet, ipv4, ipv6, tcp, udp } from '../support/packet-bytes.js';
+import { timeoutsOf } from '../support/timeouts.js';
 
 const UDP_PACKET = { bytes: ethernet('ipv4', ipv4({ protocol: 17 }, udp(4))) };
 const FIN = 0x11;
+const RST = 0x04;
 const ACK = 0x10;
 
 const udpFrom = (port: number) => ({
@@ -24,7 +26,7 @@ void t.test('expiry', { skip: cannotLoadPrograms() }, async (t) => {
   });
 
   await t.test('a quiet flow leaves once, by idle timeout', async (t) => {
-    const lab = openPacketLab(16, { idleTimeoutMs: 0 });
+    const lab = openPacketLab(16, timeoutsOf(0));
     t.teardown(lab.close);
     lab.run(UDP_PACKET);
     const [record] = await lab.sweep('expired');
@@ -35,7 +37,7 @@ void t.test('expiry', { skip: cannotLoadPrograms() }, async (t) => {
   });
 
   await t.test('the active timeout exports a flow that continues from zero', async (t) => {
-    const lab = openPacketLab(16, { activeTimeoutMs: 0 });
+    const lab = openPacketLab(16, { maxlife: 0 });
     t.teardown(lab.close);
     const exported: FlowRecord[] = [];
     for (let round = 0; round < 5; round++) {
@@ -54,7 +56,7 @@ void t.test('expiry', { skip: cannotLoadPrograms() }, async (t) => {
   });
 
   await t.test('an entry that stayed empty after the active timeout leaves silently', async (t) => {
-    const lab = openPacketLab(16, { activeTimeoutMs: 0, idleTimeoutMs: 20 });
+    const lab = openPacketLab(16, timeoutsOf(20, 0));
     t.teardown(lab.close);
     lab.run(UDP_PACKET);
     t.equal((await lab.sweep('expired')).length, 1);
@@ -64,7 +66,7 @@ void t.test('expiry', { skip: cannotLoadPrograms() }, async (t) => {
   });
 
   await t.test('a FIN ends a TCP flow, an ACK does not', async (t) => {
-    const lab = openPacketLab(16, { endedTimeoutMs: 0 });
+    const lab = openPacketLab(16, { 'tcp.fin': 0 });
     t.teardown(lab.close);
     lab.run({ bytes: ethernet('ipv4', ipv4({ protocol: 6 }, tcp(ACK))) });
     t.same(await lab.sweep('expired'), []);
@@ -73,6 +75,28 @@ void t.test('expiry', { skip: cannotLoadPrograms() }, async (t) => {
     t.equal(record?.endReason, FLOW_END_REASON.FLOW_END_DETECTED);
     t.equal(record?.packets, 2);
   });
+
+  for (const { name, packet, flags, reason } of [
+    { name: 'general', packet: ipv4({ protocol: 47 }, Buffer.alloc(8)), reason: 'IDLE_TIMEOUT' },
+    { name: 'udp', packet: ipv4({ protocol: 17 }, udp(4)), reason: 'IDLE_TIMEOUT' },
+    { name: 'icmp', packet: ipv4({ protocol: 1 }, Buffer.alloc(8)), reason: 'IDLE_TIMEOUT' },
+    { name: 'tcp', flags: ACK, reason: 'IDLE_TIMEOUT' },
+    { name: 'tcp.fin', flags: FIN, reason: 'DETECTED' },
+    { name: 'tcp.rst', flags: RST | FIN, reason: 'DETECTED' },
+  ] as const) {
+    await t.test(`${name} has a timeout of its own`, async (t) => {
+      const bytes = ethernet('ipv4', packet ?? ipv4({ protocol: 6 }, tcp(flags ?? 0)));
+      const others = openPacketLab(16, { ...timeoutsOf(0), [name]: Infinity });
+      t.teardown(others.close);
+      others.run({ bytes });
+      t.same(await others.sweep('expired'), [], 'that of no other applies');
+      const own = openPacketLab(16, { [name]: 0 });
+      t.teardown(own.close);
+      own.run({ bytes });
+      const [record] = await own.sweep('expired');
+      t.equal(record?.endReason, FLOW_END_REASON[`FLOW_END_${reason}`]);
+    });
+  }
 
   await t.test('everything leaves on request, IPv4 and IPv6, as forced end', async (t) => {
     const lab = openPacketLab();

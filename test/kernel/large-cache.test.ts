@@ -7,8 +7,8 @@ import { runGenerator } from '../support/generators.js';
 import { bringUp, createNamespacePair } from '../support/network-namespace.js';
 import { missingRequirement } from '../support/requirements.js';
 import { createCgroup } from '../support/test-cgroup.js';
+import { NEVER } from '../support/timeouts.js';
 
-const NEVER_MS = 3_600_000;
 const SOURCE_PORTS = 65_536;
 const DESTINATION_PORTS = 17;
 const FLOWS = SOURCE_PORTS * DESTINATION_PORTS;
@@ -21,8 +21,7 @@ t.test(
     const pair = createNamespacePair(t);
     bringUp(pair);
     const source = openKernelFlowSource({
-      activeTimeoutMs: NEVER_MS,
-      idleTimeoutMs: NEVER_MS,
+      timeouts: NEVER,
       maxFlows: 2 * FLOWS,
       interfaces: [pair.a.interfaceName],
       netns: pair.a.name,

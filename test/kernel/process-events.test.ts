@@ -14,6 +14,7 @@ import { decodeProcessEvents, type ProcessEvent } from '../../src/process/proces
 import { cannotLoadPrograms } from '../support/packet-lab.js';
 import { recordOf } from '../support/process-event-bytes.js';
 import type { Teardown } from '../support/program.js';
+import { NEVER } from '../support/timeouts.js';
 
 const skip = cannotLoadPrograms();
 /** The smallest that the kernel makes: one page. */
@@ -33,8 +34,7 @@ function openKernel(t: Teardown, ringOctets?: number): Kernel {
       ...(ringOctets !== undefined && { process_events: ringOctets }),
     },
   });
-  const timeouts = { activeTimeoutMs: 1000, idleTimeoutMs: 1000, endedTimeoutMs: 1000 };
-  const cache = openFlowCache(object, timeouts);
+  const cache = openFlowCache(object, { timeouts: NEVER });
   const source = openProcessEvents(object);
   t.teardown(() => {
     source.close();

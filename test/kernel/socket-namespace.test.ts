@@ -12,13 +12,7 @@ import { createNamespace } from '../support/network-namespace.js';
 import { missingRequirement } from '../support/requirements.js';
 import { converse, inodeOf } from '../support/socket-capture.js';
 import { createCgroup } from '../support/test-cgroup.js';
-
-const NEVER_MS = 3_600_000;
-const TIMEOUTS = {
-  activeTimeoutMs: NEVER_MS,
-  idleTimeoutMs: NEVER_MS,
-  endedTimeoutMs: NEVER_MS,
-};
+import { NEVER } from '../support/timeouts.js';
 
 const kernel = readKernelNames();
 const KERNELS = [
@@ -43,7 +37,7 @@ for (const { how, kernel } of KERNELS) {
       });
       const closers = [
         object,
-        openFlowCache(object, TIMEOUTS),
+        openFlowCache(object, { timeouts: NEVER }),
         attachSocketHooks(object, place.cgroup, () => undefined),
         captureAtSockets(object, cgroup),
       ] as const;

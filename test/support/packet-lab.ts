@@ -2,14 +2,15 @@
 // the real iterators. Nothing is attached anywhere.
 import { FLOW_RECORD } from '../../src/flow/flow-contract.gen.js';
 import { FlowRecord } from '../../src/flow/flow-record.js';
-import type { MeterCounters, SweepScope } from '../../src/flow/flow-source.js';
+import type { FlowRecordBatch, MeterCounters, SweepScope } from '../../src/flow/flow-source.js';
 import { BpfObject, type LoadOptions } from '../../src/bpf-loader/bpf-object.js';
-import { openFlowCache, type ExpiryTimeouts } from '../../src/bpf-loader/flow-cache.js';
+import { openFlowCache, type FlowCacheOptions } from '../../src/bpf-loader/flow-cache.js';
+import type { FlowTimeouts } from '../../src/flow/flow-timeouts.js';
+import { NEVER } from './timeouts.js';
 import { testRunArgument } from '../../src/bpf-loader/native/libbpf-arguments.js';
 
 /** Offsets in struct __sk_buff of include/uapi/linux/bpf.h. */
 const SKB = { size: 192, ifindex: 40, wireLength: 160, gsoSegs: 164, gsoSize: 176 } as const;
-const NEVER_MS = 3_600_000;
 
 export type PacketProgram =
   | 'flow_ingress'
@@ -36,23 +37,21 @@ export interface PacketLab {
   readonly run: (packet: PacketRun) => number;
   /** Copies of the expired records. */
   readonly sweep: (scope: SweepScope) => Promise<FlowRecord[]>;
+  /** Copies of records of all flows, which stay. */
+  readonly flows: () => Promise<FlowRecord[]>;
   readonly counters: () => MeterCounters;
   readonly close: () => void;
 }
 
 export function openPacketLab(
   maxFlows = 1024,
-  timeouts: Partial<ExpiryTimeouts> = {},
+  timeouts: Partial<FlowTimeouts> = {},
   load: Omit<LoadOptions, 'maxEntries'> = {},
+  cacheOptions: Omit<FlowCacheOptions, 'timeouts'> = {},
 ): PacketLab {
   const maxEntries = { flows_v4: maxFlows, flows_v6: maxFlows };
   const object = BpfObject.load({ maxEntries, ...load });
-  const cache = openFlowCache(object, {
-    activeTimeoutMs: NEVER_MS,
-    idleTimeoutMs: NEVER_MS,
-    endedTimeoutMs: NEVER_MS,
-    ...timeouts,
-  });
+  const cache = openFlowCache(object, { timeouts: { ...NEVER, ...timeouts }, ...cacheOptions });
   return {
     run: (packet) => {
       const context = Buffer.alloc(SKB.size);
@@ -71,22 +70,25 @@ export function openPacketLab(
       if (result < 0) throw object.error(-result, 'run a packet');
       return argument.retval;
     },
-    sweep: async (scope) => {
-      const records: FlowRecord[] = [];
-      for await (const { bytes, count } of cache.sweep(scope)) {
-        const copy = Buffer.from(bytes);
-        for (let i = 0; i < count; i++) {
-          records.push(new FlowRecord().at(copy, i * FLOW_RECORD.size));
-        }
-      }
-      return records;
-    },
+    sweep: (scope) => copyRecords(cache.sweep(scope)),
+    flows: () => copyRecords(cache.flows()),
     counters: cache.counters,
     close: () => {
       cache.close();
       object.close();
     },
   };
+}
+
+async function copyRecords(batches: AsyncIterable<FlowRecordBatch>): Promise<FlowRecord[]> {
+  const records: FlowRecord[] = [];
+  for await (const { bytes, count } of batches) {
+    const copy = Buffer.from(bytes);
+    for (let i = 0; i < count; i++) {
+      records.push(new FlowRecord().at(copy, i * FLOW_RECORD.size));
+    }
+  }
+  return records;
 }
 
 /** For tap's `skip`: false, or why no program can be loaded. */

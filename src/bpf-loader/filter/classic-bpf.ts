@@ -38,7 +38,13 @@ export const LOAD_SIZES: ReadonlyMap<number, 1 | 2 | 4> = new Map([
   [0x10, 1],
 ]);
 
-export const JUMP_CLASSIC = { always: 0x00, equal: 0x10, greater: 0x20, greaterOrEqual: 0x30, bitsSet: 0x40 } as const;
+export const JUMP_CLASSIC = {
+  always: 0x00,
+  equal: 0x10,
+  greater: 0x20,
+  greaterOrEqual: 0x30,
+  bitsSet: 0x40,
+} as const;
 
 /** @param bytes whole instructions */
 export function readClassicProgram(bytes: Buffer): readonly ClassicInstruction[] {

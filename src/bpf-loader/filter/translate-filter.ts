@@ -69,11 +69,7 @@ class Translation {
   readonly #places: readonly Label[];
   readonly #reject: Label;
 
-  constructor(
-    program: readonly ClassicInstruction[],
-    access: PacketAccess,
-    ending: FilterEnding,
-  ) {
+  constructor(program: readonly ClassicInstruction[], access: PacketAccess, ending: FilterEnding) {
     this.#program = program;
     this.#access = access;
     this.#ending = ending;
@@ -271,4 +267,3 @@ const OPPOSITES: ReadonlyMap<JumpOperation, JumpOperation> = new Map([
   [JUMP.greater, JUMP.lessOrEqual],
   [JUMP.greaterOrEqual, JUMP.less],
 ]);
-

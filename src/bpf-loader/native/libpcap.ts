@@ -5,9 +5,7 @@ import { copyMemory } from './memory.js';
 const bpfProgram = koffi.struct('bpf_program', { bf_len: 'uint32_t', bf_insns: 'void *' });
 
 /** The filter in classic BPF, struct bpf_insn after struct bpf_insn; or why not. */
-export type CompiledFilter =
-  | { readonly instructions: Buffer }
-  | { readonly message: string };
+export type CompiledFilter = { readonly instructions: Buffer } | { readonly message: string };
 
 export interface Libpcap {
   readonly versionString: () => string;
