@@ -1,5 +1,6 @@
 // What a user is told of an error: one line, and more for those who ask for it.
 import { BpfError } from '../bpf-loader/bpf-error.js';
+import { FilterError } from '../bpf-loader/filter/compile-filter.js';
 import { ExportError } from '../exporter/export-error.js';
 import { ConfigError } from './config-error.js';
 
@@ -15,7 +16,7 @@ interface ErrorDescription {
 }
 
 export function describeError(error: unknown): ErrorDescription {
-  const isUsage = error instanceof ConfigError;
+  const isUsage = error instanceof ConfigError || error instanceof FilterError;
   const isUnexpected = !(isUsage || error instanceof BpfError || error instanceof ExportError);
   const message = error instanceof Error ? error.message : String(error);
   const details: string[] = [];

@@ -1,0 +1,42 @@
+// From a filter expression (pcap-filter(7)) to classic BPF: libpcap's own compiler.
+import { BpfError } from '../bpf-error.js';
+import { loadLibpcap, type FilterLink, type Libpcap } from '../native/libpcap.js';
+
+/** LINKTYPE_ numbers of what the kernel shows a filter. */
+export const LINK_TYPE = { ethernet: 1, rawIp: 101 } as const;
+
+/** A filter expression that libpcap does not take, in libpcap's words: its author can mend it. */
+export class FilterError extends Error {
+  readonly expression: string;
+
+  constructor(expression: string, message: string) {
+    super(`filter "${expression}": ${message} (man pcap-filter)`);
+    this.name = 'FilterError';
+    this.expression = expression;
+  }
+}
+
+/** @throws BpfError */
+export function openLibpcap(): Libpcap {
+  const path = process.env.PROCFLOW_LIBPCAP ?? 'libpcap.so.0.8';
+  try {
+    return loadLibpcap(path);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new BpfError(
+      'LIBPCAP_MISSING',
+      `load ${path}`,
+      `${reason}; filter expressions need libpcap: apt-get install libpcap0.8`,
+    );
+  }
+}
+
+/**
+ * @returns whole instructions
+ * @throws FilterError
+ */
+export function compileFilter(libpcap: Libpcap, expression: string, link: FilterLink): Buffer {
+  const compiled = libpcap.compile(expression, link);
+  if ('message' in compiled) throw new FilterError(expression, compiled.message);
+  return compiled.instructions;
+}
