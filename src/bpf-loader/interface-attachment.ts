@@ -4,6 +4,8 @@
 import { closeSync } from 'node:fs';
 import type { BpfObject } from './bpf-object.js';
 import { BpfError } from './bpf-error.js';
+import type { MeterProgram } from './filter/filter-program.js';
+import type { PacketFilter } from './filter/packet-filter.js';
 import { lockInterface } from './interface-lock.js';
 import type { Libc } from './native/libc.js';
 import { tcFilterArgument, tcHookArgument, type TcHook } from './native/libbpf-arguments.js';
@@ -45,7 +47,12 @@ export interface Attachment {
 
 interface Hook {
   readonly direction: Direction;
-  readonly program: string;
+  readonly program: MeterProgram;
+}
+
+/** What goes to a hook: the meter's program itself, or the filter before it. */
+interface Entry extends Hook {
+  readonly fd: number;
 }
 
 /** Which programs an interface gets, or why none. */
@@ -67,33 +74,30 @@ function hooksFor(linkType: number): readonly Hook[] | string {
   return `its link layer (ARPHRD ${linkType}) is neither Ethernet nor plain IP`;
 }
 
-function attachTcx(object: BpfObject, ifindex: number, hook: Hook, where: string): () => void {
-  const fd = object.libbpf.createLink(
-    object.programFd(hook.program),
-    ifindex,
-    ATTACH[hook.direction].tcx,
-    null,
-  );
-  if (fd < 0) throw object.error(-fd, `attach ${hook.program} to ${where} ${hook.direction} (TCX)`);
+function attachTcx(object: BpfObject, ifindex: number, entry: Entry, where: string): () => void {
+  const { program, direction } = entry;
+  const fd = object.libbpf.createLink(entry.fd, ifindex, ATTACH[direction].tcx, null);
+  if (fd < 0) throw object.error(-fd, `attach ${program} to ${where} ${direction} (TCX)`);
   return () => {
     closeSync(fd);
   };
 }
 
-function attachClsact(object: BpfObject, ifindex: number, hook: Hook, where: string): () => void {
+function attachClsact(
+  object: BpfObject,
+  ifindex: number,
+  { program, direction, fd }: Entry,
+  where: string,
+): () => void {
   const { libbpf } = object;
-  const tcHook: TcHook = { ifindex, attachPoint: ATTACH[hook.direction].clsact };
+  const tcHook: TcHook = { ifindex, attachPoint: ATTACH[direction].clsact };
   const filter = { flags: 0, handle: FILTER_HANDLE, priority: FILTER_PRIORITY };
   const result = libbpf.attachTc(
     tcHookArgument(tcHook),
-    tcFilterArgument({
-      ...filter,
-      programFd: object.programFd(hook.program),
-      flags: BPF_TC_F_REPLACE,
-    }),
+    tcFilterArgument({ ...filter, programFd: fd, flags: BPF_TC_F_REPLACE }),
   );
   if (result < 0) {
-    throw object.error(-result, `attach ${hook.program} to ${where} ${hook.direction} (clsact)`);
+    throw object.error(-result, `attach ${program} to ${where} ${direction} (clsact)`);
   }
   return () => {
     libbpf.detachTc(tcHookArgument(tcHook), tcFilterArgument({ ...filter, programFd: 0 }));
@@ -124,13 +128,14 @@ export function requireInterface(libc: Libc, interfaceName: string): number {
 
 /**
  * Attaches to one interface of the calling thread's network namespace.
- * @throws BpfError when there is no such interface or it cannot be metered
+ * @throws BpfError when there is no such interface or it cannot be metered, FilterError when the
+ *   filter cannot be one for it
  */
 export function attachInterface(
   object: BpfObject,
   libc: Libc,
   interfaceName: string,
-  mode: AttachMode,
+  { mode, filter }: { readonly mode: AttachMode; readonly filter?: PacketFilter | undefined },
 ): Attachment {
   const ifindex = requireInterface(libc, interfaceName);
   const linkType = libc.linkType(interfaceName);
@@ -141,6 +146,11 @@ export function attachInterface(
   if (typeof hooks === 'string') {
     throw new BpfError('EPFNOSUPPORT', `meter interface ${interfaceName}`, hooks);
   }
+  const netmask = libc.netmask(interfaceName);
+  const entries = hooks.map((hook) => ({
+    ...hook,
+    fd: filter?.programFd(hook.program, netmask) ?? object.programFd(hook.program),
+  }));
   const undo: (() => void)[] = [];
   const detach = (): void => {
     for (let step = undo.pop(); step !== undefined; step = undo.pop()) step();
@@ -151,7 +161,7 @@ export function attachInterface(
       undo.push(ensureClsact(object, ifindex, interfaceName));
     }
     const attach = mode === 'tcx' ? attachTcx : attachClsact;
-    for (const hook of hooks) undo.push(attach(object, ifindex, hook, interfaceName));
+    for (const entry of entries) undo.push(attach(object, ifindex, entry, interfaceName));
   } catch (error) {
     detach();
     throw error;

@@ -1,6 +1,8 @@
 // Metering at interfaces: attaches the packet programs to those that are wanted, and follows them as
 // they come and go.
 import { BpfError } from './bpf-error.js';
+import { FilterError } from './filter/compile-filter.js';
+import type { PacketFilter } from './filter/packet-filter.js';
 import type { BpfObject } from './bpf-object.js';
 import {
   attachInterface,
@@ -25,15 +27,19 @@ export interface InterfaceCaptureOptions {
   readonly onNotice: (line: string) => void;
 }
 
-/** @throws BpfError when an interface that was named cannot be metered, or none of any */
+/**
+ * @param filter what stands before the meter, if anything
+ * @throws BpfError when an interface that was named cannot be metered, or none of any; FilterError
+ */
 export function captureAtInterfaces(
   object: BpfObject,
   libc: Libc,
   namespace: NetworkNamespace,
   options: InterfaceCaptureOptions,
+  filter?: PacketFilter,
 ): PacketCapture {
   const attachments = new InterfaceAttachments(options, (name, mode) =>
-    attachInterface(object, libc, name, mode),
+    attachInterface(object, libc, name, { mode, filter }),
   );
   const stop = (): void => {
     namespace.run(() => {
@@ -140,10 +146,11 @@ class InterfaceAttachments {
         this.#refused.delete(index);
         names.push(name);
       } catch (error) {
-        if (!(error instanceof BpfError)) throw error;
+        if (!(error instanceof BpfError || error instanceof FilterError)) throw error;
         const isNew = !this.#refused.has(index);
         // Only its link layer will never change.
-        this.#refused.set(index, error.code === 'EPFNOSUPPORT' ? 'for good' : 'for now');
+        const isForGood = error instanceof BpfError && error.code === 'EPFNOSUPPORT';
+        this.#refused.set(index, isForGood ? 'for good' : 'for now');
         if (isNew) this.#options.onNotice(`interface ${name} is not metered: ${error.message}`);
       }
     }

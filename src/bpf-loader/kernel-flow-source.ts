@@ -5,6 +5,7 @@ import type { MeteredInterface } from '../flow/metering-status.js';
 import type { ProcessEventSource } from '../flow/process-event-source.js';
 import { NO_SAMPLING, type Sampling } from '../flow/sampling.js';
 import { BpfObject, type LoadOptions } from './bpf-object.js';
+import { openPacketFilter, type PacketFilter } from './filter/packet-filter.js';
 import { openFlowCache } from './flow-cache.js';
 import { captureAtInterfaces, type InterfaceCaptureOptions } from './interface-capture.js';
 import { openInterfaceNames } from './interface-names.js';
@@ -30,6 +31,8 @@ interface CacheOptions {
   readonly cgroup?: string;
   /** Which packets are metered; default: all. */
   readonly sampling?: Sampling;
+  /** pcap-filter(7): only packets that match are metered. */
+  readonly filter?: string;
   /** Told what an operator should know but what stops nothing; one line each. */
   readonly onNotice: (line: string) => void;
 }
@@ -71,7 +74,7 @@ class Resources {
   }
 }
 
-/** @throws BpfError with a message for the user */
+/** @throws BpfError, FilterError with a message for the user */
 export function openKernelFlowSource(options: KernelFlowSourceOptions): KernelFlowSource {
   const resources = new Resources();
   try {
@@ -91,7 +94,10 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
   // Before any socket has an owner, so that no owner is one that nobody was told of.
   const processes = resources.add(openProcessEvents(object));
   resources.add(attachSocketHooks(object, options.cgroup, options.onNotice));
-  const capture = resources.add(attach());
+  const { filter } = options;
+  const packetFilter =
+    filter === undefined ? undefined : resources.add(openPacketFilter(object, filter));
+  const capture = resources.add(attach(packetFilter));
   const netns = options.capture === 'sockets' ? undefined : options.netns;
   const names = resources.add(openInterfaceNames(netns));
   return {
@@ -109,7 +115,7 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
 }
 
 /** The programs, and what attaches them. */
-type Loaded = readonly [BpfObject, () => PacketCapture];
+type Loaded = readonly [BpfObject, (filter: PacketFilter | undefined) => PacketCapture];
 
 /** What was learned of an owner must not be forgotten before the flow expires. */
 const MIN_OWNERS = 65_536;
@@ -139,7 +145,7 @@ function loadForInterfaces(
   const libc = loadLibc();
   const namespace = resources.add(openNetworkNamespace(options.netns, libc));
   const object = resources.add(BpfObject.load({ ...loadOptions(options), netns: namespace.inode }));
-  return [object, () => captureAtInterfaces(object, libc, namespace, options)];
+  return [object, (filter) => captureAtInterfaces(object, libc, namespace, options, filter)];
 }
 
 function loadForSockets(
@@ -154,5 +160,5 @@ function loadForSockets(
       watchedCgroup: cgroup.id,
     }),
   );
-  return [object, () => captureAtSockets(object, cgroup)];
+  return [object, (filter) => captureAtSockets(object, cgroup, filter)];
 }

@@ -2,7 +2,8 @@
 import { closeSync, readFileSync, statSync } from 'node:fs';
 import { BpfError } from './bpf-error.js';
 import type { BpfObject } from './bpf-object.js';
-import type { LinkPointer } from './native/libbpf.js';
+import { FILTER_HOOKS } from './filter/filter-program.js';
+import type { PacketFilter } from './filter/packet-filter.js';
 import type { PacketCapture } from './packet-capture.js';
 import { findCgroup2Mount, openCgroup } from './socket-hooks.js';
 
@@ -39,18 +40,27 @@ export function findWatchedCgroup(path: string | undefined): WatchedCgroup {
   return { path: directory, id: inode === ROOT_CGROUP_ID ? 0n : inode };
 }
 
-/** @throws BpfError */
-export function captureAtSockets(object: BpfObject, { path }: WatchedCgroup): PacketCapture {
+/**
+ * @param filter what stands before the meter, if anything
+ * @throws BpfError, FilterError
+ */
+export function captureAtSockets(
+  object: BpfObject,
+  { path }: WatchedCgroup,
+  filter?: PacketFilter,
+): PacketCapture {
   const { libbpf } = object;
-  const links: LinkPointer[] = [];
+  const links: number[] = [];
   const close = (): void => {
-    for (let link = links.pop(); link !== undefined; link = links.pop()) libbpf.destroyLink(link);
+    for (let link = links.pop(); link !== undefined; link = links.pop()) closeSync(link);
   };
   const fd = openCgroup(path);
   try {
     for (const name of PROGRAMS) {
-      const link = libbpf.attachCgroup(object.program(name), fd);
-      links.push(object.link(link, `attach ${name} to cgroup ${path}`));
+      const program = filter?.programFd(name) ?? object.programFd(name);
+      const link = libbpf.createLink(program, fd, FILTER_HOOKS[name].attachType, null);
+      if (link < 0) throw object.error(-link, `attach ${name} to cgroup ${path}`);
+      links.push(link);
     }
   } catch (error) {
     close();

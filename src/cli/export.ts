@@ -11,14 +11,14 @@ import { readMeterConfig } from '../daemon/meter-config.js';
 import { runExporter } from '../daemon/run-meter.js';
 import {
   CAPTURE_HELP,
+  addFilterArgument,
   addMeterOptions,
   addTimingOptions,
   collect,
   type MeterOptionValues,
 } from './meter-options.js';
 import { notice, type ProgramIo } from './program-io.js';
-import { samplingClause } from './sampling-text.js';
-import { exportSummaryLines, meteredText } from './summary-text.js';
+import { choiceClauses, exportSummaryLines, meteredText } from './summary-text.js';
 
 interface ExportOptionValues extends MeterOptionValues {
   readonly collector: readonly string[];
@@ -71,6 +71,9 @@ Examples:
   # with the parent, the command line and the container of each process
   procflow export -i any -n 192.0.2.1:4739 -v 10 --profile full
 
+  # only name resolution
+  procflow export -i any -n 127.0.0.1:9995 udp port 53
+
   # the sockets of all containers, in whatever network namespace
   procflow export --capture sockets -n 192.0.2.1:4739 -v 10
 
@@ -95,9 +98,9 @@ export function exportCommand(io: ProgramIo): Command {
     .summary('meter interfaces and export their flows to a collector')
     .description(DESCRIPTION)
     .option(
-      '-i, --interface <name...>',
-      'interfaces to meter, required but with --capture sockets; "any" is all, also those that ' +
-        'appear later',
+      '-i, --interface <name>',
+      'an interface to meter, several times for several, required but with --capture sockets; ' +
+        '"any" is all, also those that appear later',
       collect,
     )
     .requiredOption(
@@ -111,8 +114,10 @@ export function exportCommand(io: ProgramIo): Command {
     'send from this address of the host (default: by route)',
   );
   for (const name of SETTING_NAMES) command.addOption(settingOption(name));
-  addMeterOptions(command).addHelpText('after', MORE);
-  return command.action((options: ExportOptionValues) => runExport(io, options, command));
+  addFilterArgument(addMeterOptions(command)).addHelpText('after', MORE);
+  return command.action((filter: string[], options: ExportOptionValues) =>
+    runExport(io, { ...options, filter }, command),
+  );
 }
 
 function settingOption(name: CollectorSettingName): Option {
@@ -137,7 +142,7 @@ function settingTexts(command: Command): CollectorSettingTexts {
 
 async function runExport(
   io: ProgramIo,
-  options: ExportOptionValues,
+  options: ExportOptionValues & { readonly filter: readonly string[] },
   command: Command,
 ): Promise<void> {
   const meter = readMeterConfig({ ...options, interface: options.interface ?? [] });
@@ -151,8 +156,7 @@ async function runExport(
     },
     onMetering: (metered) => {
       const where = config.collectors.map(collectorText).join(', ');
-      const sampling = samplingClause(meter.sampling);
-      notice(io, `metering ${meteredText(metered)}${sampling}; ${where}; Ctrl-C ends`);
+      notice(io, `metering ${meteredText(metered)}${choiceClauses(meter)}; ${where}; Ctrl-C ends`);
     },
   });
   for (const line of exportSummaryLines(summary)) notice(io, line);

@@ -8,14 +8,14 @@ import { liveRow, LiveTable } from './live-line.js';
 import { LiveSink, type FormatLine } from './live-sink.js';
 import {
   CAPTURE_HELP,
+  addFilterArgument,
   addMeterOptions,
   addTimingOptions,
   collect,
   type MeterOptionValues,
 } from './meter-options.js';
 import { notice, type ProgramIo } from './program-io.js';
-import { samplingClause } from './sampling-text.js';
-import { liveSummaryLines, meteredText } from './summary-text.js';
+import { choiceClauses, liveSummaryLines, meteredText } from './summary-text.js';
 import { paintFor } from './terminal-style.js';
 import { wideLines } from './wide-lines.js';
 
@@ -48,6 +48,7 @@ Examples:
   procflow live                        # everything on every interface
   procflow live --capture sockets      # every container too
   procflow live -i eth0 -i lo
+  procflow live udp port 53            # only what the filter matches
   procflow live --wide -i eth0
   procflow live --json | jq 'select(.sourceProcess.processName == "curl")'
 
@@ -61,20 +62,28 @@ export function liveCommand(io: ProgramIo): Command {
     .summary('print each flow and its process as it ends')
     .description(DESCRIPTION)
     .option(
-      '-i, --interface <name...>',
-      'interfaces to meter; "any" is all, also those that appear later (default: any)',
+      '-i, --interface <name>',
+      'an interface to meter, several times for several; "any" is all, also those that appear ' +
+        'later (default: any)',
       collect,
     )
     .option('--wide', 'print a second line with command line, unit or container, and parent')
     .option('--json', 'print JSON, an object a line');
   addTimingOptions(command, { activeTimeout: '5', idleTimeout: '2' });
-  addMeterOptions(command).addHelpText('after', MORE);
-  return command.action((options: LiveOptionValues) => runLive(io, options));
+  addFilterArgument(addMeterOptions(command)).addHelpText('after', MORE);
+  return command.action((filter: string[], options: LiveOptionValues) =>
+    runLive(io, options, filter),
+  );
 }
 
-async function runLive(io: ProgramIo, options: LiveOptionValues): Promise<void> {
+async function runLive(
+  io: ProgramIo,
+  options: LiveOptionValues,
+  filter: readonly string[],
+): Promise<void> {
   const meter = readMeterConfig({
     ...options,
+    filter,
     interface: options.interface ?? (options.capture === 'sockets' ? [] : ['any']),
   });
   const readerLeft = new AbortController();
@@ -102,7 +111,7 @@ async function runLive(io: ProgramIo, options: LiveOptionValues): Promise<void> 
       notice(io, line);
     },
     onMetering: (metered) => {
-      notice(io, `metering ${meteredText(metered)}${samplingClause(meter.sampling)}; Ctrl-C ends`);
+      notice(io, `metering ${meteredText(metered)}${choiceClauses(meter)}; Ctrl-C ends`);
       if (io.out.isTTY === true && options.json !== true) void output.write([table.header()]);
     },
   });

@@ -5,7 +5,7 @@ import type { MeterSettings } from '../daemon/meter-config.js';
 import { NON_PROCESS_NAMES, type NonProcessNames } from '../flow/non-process-names.js';
 
 /** As commander gives them: each option that has a default is there. */
-export interface MeterOptionValues extends Omit<MeterSettings, 'interface'> {
+export interface MeterOptionValues extends Omit<MeterSettings, 'interface' | 'filter'> {
   readonly interface?: readonly string[];
   readonly debug?: boolean;
 }
@@ -28,6 +28,14 @@ once. Not seen there: what no socket of this host sends or receives (forwarded p
 AF_PACKET, ARP), what is dropped before it reaches a socket (a closed port, a firewall), and
 packets that the kernel answers itself (pings, neighbour discovery). A datagram counts as one
 packet however it is fragmented, and once for each socket that receives it.`;
+
+/** The last words of a command line. */
+export function addFilterArgument(command: Command): Command {
+  return command.argument(
+    '[expression...]',
+    'meter only packets that match, as for tcpdump (man pcap-filter): udp port 53; needs libpcap',
+  );
+}
 
 export function addTimingOptions(command: Command, defaults: MeterDefaults): Command {
   const { activeTimeout, idleTimeout } = defaults;

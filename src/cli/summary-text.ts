@@ -1,5 +1,6 @@
 // What a session says of itself when it begins and ends. Numbers are written plainly, so that a script can
 // read them.
+import type { MeterConfig } from '../daemon/meter-config.js';
 import type { MeterSummary } from '../daemon/meter-session.js';
 import type { MeterCounter } from '../flow/flow-source.js';
 import type {
@@ -10,7 +11,7 @@ import type {
 } from '../daemon/run-meter.js';
 import type { ProcessStatistics } from '../flow/process-directory.js';
 import { attributionLines } from './attribution-text.js';
-import { samplingLines } from './sampling-text.js';
+import { samplingClause, samplingLines } from './sampling-text.js';
 
 /** A host full of containers has more interfaces than a line holds. */
 const MAX_INTERFACES = 8;
@@ -32,6 +33,11 @@ export function meteredText(metered: Metered): string {
   const rest = names.length - MAX_INTERFACES;
   const shown = names.slice(0, MAX_INTERFACES).join(', ');
   return rest > 0 ? `${shown} and ${rest} more` : shown;
+}
+
+/** Which packets are metered, where not all are: to follow where they are. */
+export function choiceClauses({ filter, sampling }: MeterConfig): string {
+  return `${filter === undefined ? '' : `; filter ${filter}`}${samplingClause(sampling)}`;
 }
 
 export function exportSummaryLines(summary: ExportSummary): string[] {

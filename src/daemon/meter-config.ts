@@ -14,6 +14,8 @@ interface MeterLimits extends TimeoutConfig {
   readonly sampling: Sampling;
   readonly cgroup?: string;
   readonly nonProcessNames: NonProcessNames;
+  /** pcap-filter(7): only packets that match are metered. */
+  readonly filter?: string;
 }
 
 /** The settings of a meter as text. */
@@ -26,6 +28,8 @@ export interface MeterSettings extends CaptureSettings, TimeoutSettings {
   readonly unknownName: string;
   readonly netns?: string | undefined;
   readonly cgroup?: string | undefined;
+  /** Words of one expression. */
+  readonly filter?: readonly string[];
 }
 
 /** As many as a process name has: v9 exports it in 16 with a NUL at the end. */
@@ -35,7 +39,7 @@ const UNFIT_FOR_NAMES = /[\p{C}\p{Zl}\p{Zp}"\\]/u;
 
 /** @throws ConfigError */
 export function readMeterConfig(settings: MeterSettings): MeterConfig {
-  const { cgroup } = settings;
+  const { cgroup, filter = [] } = settings;
   if (cgroup !== undefined && !cgroup.startsWith('/')) {
     const advice = 'give the path of a cgroup v2 directory, such as /sys/fs/cgroup/system.slice';
     throw new ConfigError(`--cgroup ${cgroup}`, 'is not an absolute path', advice);
@@ -51,6 +55,7 @@ export function readMeterConfig(settings: MeterSettings): MeterConfig {
       unknown: readName('--unknown-name', settings.unknownName),
     },
     ...(cgroup !== undefined && { cgroup }),
+    ...(filter.length > 0 && { filter: filter.join(' ') }),
   };
 }
 

@@ -1,5 +1,6 @@
 // Constructs the parts of a metering session - the only place that does - and runs them.
 import { readFileSync, statSync } from 'node:fs';
+import { checkFilter } from '../bpf-loader/filter/packet-filter.js';
 import { openKernelClock } from '../bpf-loader/kernel-clock.js';
 import { openKernelFlowSource, type KernelFlowSource } from '../bpf-loader/kernel-flow-source.js';
 import type { Metered } from '../bpf-loader/packet-capture.js';
@@ -61,13 +62,14 @@ const MAX_RETAIN_MS = 24 * 3_600_000;
 
 /**
  * Meters into sinks until the signal is aborted.
- * @throws BpfError, or what the session throws
+ * @throws BpfError, FilterError, or what the session throws
  */
 export async function runMeter(
   config: MeterConfig,
   openSinks: (context: FlowContext) => Promise<readonly FlowSink[]>,
   hooks: MeterHooks,
 ): Promise<RunSummary> {
+  if (config.filter !== undefined) checkFilter(config.filter, config.capture);
   const clock = openKernelClock();
   const directory = openDirectory(config, clock);
   const { nonProcessNames } = config;

@@ -37,9 +37,15 @@ const EXPORT = ['export', '-i', 'lo', '-n', '127.0.0.1:9'];
 const wrong: readonly { args: readonly string[]; err: RegExp }[] = [
   { args: ['nonsense'], err: /unknown command 'nonsense'/ },
   { args: ['live', '--nonsense'], err: /unknown option '--nonsense'/ },
-  { args: ['live', 'eth0'], err: /too many arguments/ },
+  { args: ['doctor', 'eth0'], err: /too many arguments/ },
+  { args: ['live', 'eth0'], err: /filter "eth0": .*-i names interfaces/ },
+  {
+    args: ['live', 'udp', 'prot', '53'],
+    err: /filter "udp prot 53": .*syntax error .*pcap-filter/,
+  },
+  { args: [...EXPORT, 'wlan type mgt'], err: /filter "wlan type mgt": 802.11 .*only on 802.11/ },
+  { args: ['live', '--capture', 'sockets', 'ether multicast'], err: /filter .*ether/ },
   { args: ['live', '-i', 'any', '-i', 'lo'], err: /-i any: already means all/ },
-  { args: ['live', '-i', 'any', 'lo'], err: /-i any: already means all/ },
   { args: ['live', '--idle-timeout', 'soon'], err: /--idle-timeout soon: is not a number/ },
   { args: ['live', '--kernel-name', 'sixteen-octets--'], err: /--kernel-name .* 15 octets/ },
   { args: [...EXPORT, '--unknown-name', 'a\x1bb'], err: /--unknown-name: .*control character/ },

@@ -5,12 +5,15 @@ import { loadLibpcap, type FilterLink, type Libpcap } from '../native/libpcap.js
 /** LINKTYPE_ numbers of what the kernel shows a filter. */
 export const LINK_TYPE = { ethernet: 1, rawIp: 101 } as const;
 
-/** A filter expression that libpcap does not take, in libpcap's words: its author can mend it. */
+/** A filter expression that cannot be taken, mostly in libpcap's words: its author can mend it. */
 export class FilterError extends Error {
   readonly expression: string;
 
   constructor(expression: string, message: string) {
-    super(`filter "${expression}": ${message} (man pcap-filter)`);
+    // Where an interface was meant.
+    const isOneWord = /^\S+$/.test(expression);
+    const advice = isOneWord ? 'see man pcap-filter; -i names interfaces' : 'see man pcap-filter';
+    super(`filter "${expression}": ${message} (${advice})`);
     this.name = 'FilterError';
     this.expression = expression;
   }

@@ -34,6 +34,28 @@ export const tcOptions = koffi.struct('bpf_tc_opts', {
   handle: 'uint32_t',
   priority: 'uint32_t',
 });
+export const programOptions = koffi.struct('bpf_prog_load_opts', {
+  sz: 'size_t',
+  attempts: 'int',
+  expected_attach_type: 'int',
+  prog_btf_fd: 'uint32_t',
+  prog_flags: 'uint32_t',
+  prog_ifindex: 'uint32_t',
+  kern_version: 'uint32_t',
+  attach_btf_id: 'uint32_t',
+  attach_prog_fd: 'uint32_t',
+  attach_btf_obj_fd: 'uint32_t',
+  fd_array: 'uint64_t',
+  func_info: 'uint64_t',
+  func_info_cnt: 'uint32_t',
+  func_info_rec_size: 'uint32_t',
+  line_info: 'uint64_t',
+  line_info_cnt: 'uint32_t',
+  line_info_rec_size: 'uint32_t',
+  log_level: 'uint32_t',
+  log_size: 'uint32_t',
+  log_buf: 'uint64_t',
+});
 export const testRunOptions = koffi.struct('bpf_test_run_opts', {
   sz: 'size_t',
   data_in: 'uint64_t',
@@ -103,6 +125,33 @@ export function openArgument(log: Buffer): object {
     kernel_log_buf: koffi.address(log),
     kernel_log_size: log.length,
     kernel_log_level: 0,
+    [HELD]: log,
+  };
+}
+
+/** @param log where the kernel writes the verifier's log of a program that it refuses */
+export function programArgument(attachType: number, log: Buffer): object {
+  return {
+    sz: koffi.sizeof(programOptions),
+    attempts: 0,
+    expected_attach_type: attachType,
+    prog_btf_fd: 0,
+    prog_flags: 0,
+    prog_ifindex: 0,
+    kern_version: 0,
+    attach_btf_id: 0,
+    attach_prog_fd: 0,
+    attach_btf_obj_fd: 0,
+    fd_array: 0,
+    func_info: 0,
+    func_info_cnt: 0,
+    func_info_rec_size: 0,
+    line_info: 0,
+    line_info_cnt: 0,
+    line_info_rec_size: 0,
+    log_level: 0,
+    log_size: log.length,
+    log_buf: koffi.address(log),
     [HELD]: log,
   };
 }

@@ -3,6 +3,7 @@ import koffi, { type LibraryHandle } from 'koffi';
 import {
   iterateOptions,
   openOptions,
+  programOptions,
   tcHook,
   tcOptions,
   testRunOptions,
@@ -54,6 +55,24 @@ export interface Libbpf {
   readonly destroyLink: (link: LinkPointer) => number;
   readonly createIterator: (linkFd: number) => number;
   readonly createLink: (program: number, target: number, type: number, options: null) => number;
+  /** @returns a descriptor */
+  readonly createMap: (
+    type: number,
+    name: string,
+    keyOctets: number,
+    valueOctets: number,
+    entries: number,
+    options: null,
+  ) => number;
+  /** @returns a descriptor */
+  readonly loadProgram: (
+    type: number,
+    name: string,
+    license: string,
+    instructions: Buffer,
+    count: number,
+    options: object,
+  ) => number;
   readonly lookup: (mapFd: number, key: Buffer, value: Buffer) => number;
   readonly update: (mapFd: number, key: Buffer, value: Buffer, flags: number) => number;
   readonly possibleCpus: () => number;
@@ -128,6 +147,7 @@ export function loadLibbpf(path: string): Libbpf {
       koffi.pointer(tcHook),
       koffi.pointer(tcOptions),
     ]),
+    ...loadersWithoutObject(library),
     openRingBuffer: ringBufferOpener(library),
     testRun: library.func('bpf_prog_test_run_opts', 'int', [
       'int',
@@ -140,6 +160,19 @@ export function loadLibbpf(path: string): Libbpf {
       return data === null ? Buffer.alloc(0) : copyMemory(data, size[0] ?? 0);
     },
     onPrint: printSetter(library),
+  };
+}
+
+/** What is not in an object file, but made here. */
+function loadersWithoutObject(library: LibraryHandle): Pick<Libbpf, 'createMap' | 'loadProgram'> {
+  return {
+    createMap: library.func('bpf_map_create', 'int', [
+      ...['int', 'str', 'uint32_t', 'uint32_t', 'uint32_t', 'void *'],
+    ]),
+    loadProgram: library.func('bpf_prog_load', 'int', [
+      ...['int', 'str', 'str', 'void *', 'size_t'],
+      koffi.pointer(programOptions),
+    ]),
   };
 }
 

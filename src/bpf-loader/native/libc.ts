@@ -19,6 +19,8 @@ export interface Libc {
   readonly lockFile: (fd: number) => number;
   /** ARPHRD_ number of the interface's link layer, or undefined when it is gone. */
   readonly linkType: (name: string) => number | undefined;
+  /** The mask of its first IPv4 address, highest octet first; undefined when it has no address. */
+  readonly netmask: (name: string) => number | undefined;
   /** All interfaces of the thread's network namespace: index to name. */
   readonly interfaces: () => Map<number, string>;
 }
@@ -31,8 +33,11 @@ const AF_INET = 2;
 const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = 0o2000000;
 const SIOCGIFHWADDR = 0x8927;
+const SIOCGIFNETMASK = 0x891b;
 const IFREQ_OCTETS = 40;
 const IF_NAME_OCTETS = 16;
+/** Of the IPv4 address in a struct ifreq: after the name, the family and the port. */
+const IFREQ_ADDRESS = IF_NAME_OCTETS + 4;
 const IF_NAMEINDEX_OCTETS = 16; // struct if_nameindex: unsigned index, 4 of padding, char *name
 
 export function loadLibc(): Libc {
@@ -53,6 +58,19 @@ export function loadLibc(): Libc {
   const close: (fd: number) => number = libc('int close(int fd)');
   const stringLength: (text: bigint) => number | bigint = libc('size_t strlen(void *text)');
 
+  /** What the kernel says of an interface: struct ifreq. */
+  const askInterface = (name: string, request: number): Buffer | undefined => {
+    const ifreq = Buffer.alloc(IFREQ_OCTETS);
+    ifreq.write(name, 0, IF_NAME_OCTETS - 1, 'utf8');
+    const fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return undefined;
+    try {
+      return ioctl(fd, request, ifreq) === 0 ? ifreq : undefined;
+    } finally {
+      close(fd);
+    }
+  };
+
   return {
     clockNs: (clock) => {
       const time = { tv_sec: 0, tv_nsec: 0 };
@@ -62,17 +80,8 @@ export function loadLibc(): Libc {
     enterNetworkNamespace: (fd) => setns(fd, CLONE_NEWNET),
     interfaceIndex: nameToIndex,
     lockFile: (fd) => flock(fd, LOCK_EX_NB),
-    linkType: (name) => {
-      const request = Buffer.alloc(IFREQ_OCTETS);
-      request.write(name, 0, IF_NAME_OCTETS - 1, 'utf8');
-      const fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-      if (fd < 0) return undefined;
-      try {
-        return ioctl(fd, SIOCGIFHWADDR, request) === 0 ? request.readUInt16LE(16) : undefined;
-      } finally {
-        close(fd);
-      }
-    },
+    linkType: (name) => askInterface(name, SIOCGIFHWADDR)?.readUInt16LE(IF_NAME_OCTETS),
+    netmask: (name) => askInterface(name, SIOCGIFNETMASK)?.readUInt32BE(IFREQ_ADDRESS),
     interfaces: () => {
       const found = new Map<number, string>();
       const list = nameIndex();
