@@ -8,6 +8,7 @@ import { exportCommand } from './export.js';
 import { liveCommand } from './live.js';
 import { DEBUG_OPTION } from './meter-options.js';
 import { notice, type ProgramIo } from './program-io.js';
+import { SOFTFLOWD_DEFAULTS, programName, type ProgramName } from './program-name.js';
 
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
@@ -27,7 +28,12 @@ function helpWidth(): number {
   return Math.min(HELP_WIDTH, columns ?? HELP_WIDTH);
 }
 
-function buildProgram(io: ProgramIo): Command {
+function buildProgram(io: ProgramIo, name: ProgramName): Command {
+  if (name === 'softflowd') {
+    const program = exportCommand(io, SOFTFLOWD_DEFAULTS);
+    configure(io, [program.helpOption('-h, --help', 'print this help')]);
+    return program;
+  }
   const program = new Command('procflow')
     .description(DESCRIPTION)
     .version(packageVersion(), '--version', 'print the version')
@@ -38,7 +44,12 @@ function buildProgram(io: ProgramIo): Command {
   const commands = [exportCommand(io), liveCommand(io), doctorCommand(io)];
   for (const command of commands)
     program.addCommand(command.helpOption('-h, --help', 'print this help'));
-  for (const command of [program, ...commands]) {
+  configure(io, [program, ...commands]);
+  return program;
+}
+
+function configure(io: ProgramIo, commands: readonly Command[]): void {
+  for (const command of commands) {
     command
       .exitOverride()
       .allowExcessArguments(false)
@@ -51,7 +62,6 @@ function buildProgram(io: ProgramIo): Command {
         },
       });
   }
-  return program;
 }
 
 /** Beside build/, in a checkout as in an installed package. */
@@ -89,12 +99,15 @@ function report(io: ProgramIo, error: unknown, isDebug: boolean): number {
 }
 
 async function main(argv: readonly string[]): Promise<void> {
-  const isDebug = argv.includes('--debug');
+  let isDebug = argv.includes('--debug');
   const io: ProgramIo = {
     out: process.stdout,
     err: process.stderr,
     env: process.env,
     stopSignal,
+    setDebug: () => {
+      isDebug = true;
+    },
     setExitCode: (code) => {
       process.exitCode = code;
     },
@@ -111,7 +124,7 @@ async function main(argv: readonly string[]): Promise<void> {
     process.exit(report(io, error, isDebug));
   });
   try {
-    await buildProgram(io).parseAsync([...argv]);
+    await buildProgram(io, programName(argv[1])).parseAsync([...argv]);
   } catch (error) {
     if (error instanceof CommanderError) {
       // commander has printed what it has to say. Its own code is 0 for --help and --version.

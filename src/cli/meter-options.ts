@@ -2,6 +2,7 @@
 import { Option, type Command } from 'commander';
 import { ATTACH_MODES, CAPTURE_MODES } from '../daemon/capture-config.js';
 import type { MeterSettings } from '../daemon/meter-config.js';
+import { TIMEOUT_NAMES } from '../daemon/timeouts-config.js';
 import { NON_PROCESS_NAMES, type NonProcessNames } from '../flow/non-process-names.js';
 
 /** As commander gives them: each option that has a default is there. */
@@ -49,10 +50,15 @@ export function addTimingOptions(command: Command, defaults: MeterDefaults): Com
     )
     .addOption(
       withDefault('--idle-timeout <seconds>', 'a flow silent for so long has ended', idleTimeout),
+    )
+    .option(
+      '-t, --timeout <name=time>',
+      `one by name, repeatable: ${TIMEOUT_NAMES.join(', ')}`,
+      collect,
     );
 }
 
-export function addMeterOptions(command: Command): Command {
+export function addMeterOptions(command: Command, defaults: { maxFlows?: string } = {}): Command {
   const ways = `how to attach to interfaces: ${ATTACH_MODES.join(', ')}`;
   const sampling =
     'meter one in so many: 10 or count:10 every 10th packet, random:10 packets at random, flow:10 ' +
@@ -61,7 +67,9 @@ export function addMeterOptions(command: Command): Command {
   return command
     .addOption(withDefault(`--capture <${CAPTURE_MODES.join('|')}>`, CAPTURE, 'interface'))
     .option('--netns <name|path>', 'meter in this network namespace (default: the current one)')
-    .addOption(withDefault('--max-flows <number>', flows, DEFAULT_MAX_FLOWS))
+    .addOption(
+      withDefault('-m, --max-flows <number>', flows, defaults.maxFlows ?? DEFAULT_MAX_FLOWS),
+    )
     .addOption(withDefault('--sampling <1 in N>', sampling, 'none'))
     .option(
       '--cgroup <path>',
@@ -90,7 +98,7 @@ export function withDefault(flags: string, description: string, value: string): 
   return new Option(flags, description).default(value, value);
 }
 
-/** Lets an option be given several times: -i eth0 -i eth1, or -i eth0 eth1. */
+/** Lets an option be given several times: -i eth0 -i eth1. */
 export function collect(value: string, previous: readonly string[] | undefined): string[] {
   return [...(previous ?? []), value];
 }

@@ -8,6 +8,8 @@ export interface ProgramIo {
   readonly env: NodeJS.ProcessEnv;
   /** Aborted by SIGINT, SIGTERM and SIGHUP. */
   readonly stopSignal: () => AbortSignal;
+  /** As with --debug: more is told of errors. */
+  readonly setDebug: () => void;
   /** For a command that did its work and has to report a failure; errors are thrown instead. */
   readonly setExitCode: (code: number) => void;
 }

@@ -5,6 +5,7 @@ import { endpointUrl, type Endpoint, type SourceAddress } from '../exporter/tran
 import type { TlsOptions } from '../exporter/transports/tls-credentials.js';
 import { ConfigError, alternatives } from './config-error.js';
 import { readDurationMs, readInteger, readOctets, readSwitch } from './quantities.js';
+import { servicePort } from './service-ports.js';
 
 export type CollectorAddress =
   | (Endpoint & {
@@ -37,8 +38,8 @@ export type CollectorAddress =
 
 type Scheme = CollectorAddress['scheme'];
 
-/** [bracketed] or plain host, and the port if there is one. */
-const HOST_AND_PORT = /^(?:\[([^\]]*)\]|([^:[\]\s]+))(?::(\d+))?$/;
+/** [bracketed] or plain host, and the port, by number or name, if there is one. */
+const HOST_AND_PORT = /^(?:\[([^\]]*)\]|([^:[\]\s]+))(?::(\w[\w.+-]*))?$/;
 const DAY_S = 86_400;
 const MAX_HOPS = 255;
 const MAX_INTERFACE_NAME_OCTETS = 15;
@@ -91,17 +92,26 @@ export interface ParsedCollector {
   readonly parameters: ReadonlyMap<string, string>;
 }
 
+/** For collectors that do not say it themselves; each with the option that it came from. */
+export interface AddressDefaults {
+  readonly scheme?: 'udp' | 'tcp' | undefined;
+  readonly parameters?: ReadonlyMap<string, { readonly option: string; readonly value: string }>;
+}
+
 /**
  * @param text one -n of the command line
- * @param defaultSource --source, for collectors that have an address and no source of their own
  * @throws ConfigError
  */
-export function readCollectorAddress(text: string, defaultSource?: string): ParsedCollector {
+export function readCollectorAddress(
+  text: string,
+  defaults: AddressDefaults = {},
+): ParsedCollector {
   const setting = `-n ${text}`;
   const questionMark = text.indexOf('?');
   const place = questionMark < 0 ? text : text.slice(0, questionMark);
   const query = readQuery(setting, questionMark < 0 ? '' : text.slice(questionMark + 1));
-  const [, schemeText = 'udp', rest = place] = /^([a-z]+):\/\/(.*)$/i.exec(place) ?? [];
+  const { scheme: usual = 'udp' } = defaults;
+  const [, schemeText = usual, rest = place] = /^([a-z]+):\/\/(.*)$/i.exec(place) ?? [];
   const scheme = SCHEMES.find((known) => known === schemeText.toLowerCase());
   if (scheme === undefined) {
     throw new ConfigError(
@@ -118,8 +128,10 @@ export function readCollectorAddress(text: string, defaultSource?: string): Pars
     if (name !== undefined && read !== undefined) own[name] = read(`${setting}: ${key}`, value);
     else parameters.set(key, value);
   }
-  if ('source' in known && own.source === undefined && defaultSource !== undefined) {
-    own.source = readSource(`--source ${defaultSource}`, defaultSource);
+  for (const [key, { option, value }] of defaults.parameters ?? []) {
+    const [name, read] = known[key] ?? [];
+    if (name === undefined || read === undefined || own[name] !== undefined) continue;
+    own[name] = read(`${option} ${value}`, value);
   }
   return { address: buildAddress(setting, scheme, rest, own), parameters };
 }
@@ -166,7 +178,7 @@ function buildAddress(
   if (scheme === 'unix' || scheme === 'file') {
     return { scheme, path: readTarget(setting, scheme, rest), ...own };
   }
-  const endpoint = readEndpoint(setting, rest);
+  const endpoint = readEndpoint(setting, scheme, rest);
   const { source } = own as { source?: SourceAddress };
   if (source !== undefined && isIP(endpoint.host) !== 0) {
     if (isIP(endpoint.host) !== isIP(source.address)) {
@@ -196,7 +208,7 @@ function readTarget(setting: string, scheme: 'unix' | 'file', path: string): str
 }
 
 /** "host:port", "192.0.2.1:9995" or "[2001:db8::1]:9995". */
-function readEndpoint(setting: string, text: string): Endpoint {
+function readEndpoint(setting: string, scheme: Scheme, text: string): Endpoint {
   const advice = 'give HOST:PORT, such as 192.0.2.1:9995 or [2001:db8::1]:9995';
   if (isIPv6(text)) {
     throw new ConfigError(setting, 'where the address ends and the port begins is unclear', advice);
@@ -212,7 +224,17 @@ function readEndpoint(setting: string, text: string): Endpoint {
     throw new ConfigError(setting, `${host} is not an IPv4 address`, advice);
   }
   if (portText === undefined) throw new ConfigError(setting, 'has no port', advice);
-  return { host, port: readPort(setting, portText) };
+  const port = /\D/.test(portText) ? readService(setting, portText, scheme) : undefined;
+  return { host, port: port ?? readPort(setting, portText) };
+}
+
+/** By what services(5) calls it. */
+function readService(setting: string, name: string, scheme: Scheme): number {
+  const protocol = scheme === 'udp' ? 'udp' : 'tcp';
+  const port = servicePort(name, protocol);
+  if (port !== undefined) return port;
+  const reason = `${name} is not a port, and not a service in /etc/services over ${protocol}`;
+  throw new ConfigError(setting, reason, 'give a number from 1 to 65535');
 }
 
 /** An address of this host, alone or with a port: the messages are sent from there. */

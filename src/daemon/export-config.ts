@@ -5,6 +5,7 @@ import {
   isStream,
   parameterNames,
   readCollectorAddress,
+  type AddressDefaults,
   type CollectorAddress,
 } from './collector-address.js';
 import {
@@ -18,6 +19,7 @@ import type { Sampling } from '../flow/sampling.js';
 import { parseElementList } from '../templates/element-list.js';
 import type { ElementName } from '../templates/flow-fields.js';
 import { ConfigError } from './config-error.js';
+import type { InterfaceNumbers } from './interface-numbers.js';
 
 export interface CollectorConfig extends Omit<CollectorValues, 'elements'> {
   readonly address: CollectorAddress;
@@ -29,14 +31,23 @@ export interface ExportConfig {
   readonly collectors: readonly CollectorConfig[];
   /** Each flow goes to one of them, and not to all. */
   readonly isBalanced: boolean;
+  /** Of interfaces that collectors know by another number than the kernel's. */
+  readonly interfaceNumbers: InterfaceNumbers;
 }
 
 export interface ExportSettings extends CollectorSettingTexts {
-  /** At least one. */
+  /** None: flows are only counted. */
   readonly collector: readonly string[];
   readonly balance?: boolean | undefined;
   /** For collectors without one of their own. */
   readonly source?: string | undefined;
+  /** The same of softflowd's -P, -L and -S. */
+  readonly transport?: AddressDefaults['scheme'];
+  readonly hopLimit?: string | undefined;
+  readonly device?: string | undefined;
+  readonly interfaceNumbers?: InterfaceNumbers;
+  /** softflowd's -b: biflows where the format has them, and not an error elsewhere. */
+  readonly isBidirectional?: boolean | undefined;
 }
 
 /** @throws ConfigError */
@@ -68,7 +79,7 @@ export function readExportConfig(settings: ExportSettings): ExportConfig {
   if (isBalanced && collectors.length < 2) {
     throw new ConfigError('--balance', 'there is one collector only', 'give several -n');
   }
-  return { collectors, isBalanced };
+  return { collectors, isBalanced, interfaceNumbers: settings.interfaceNumbers ?? new Map() };
 }
 
 /**
@@ -85,12 +96,26 @@ export function checkSampling({ collectors }: ExportConfig, sampling: Sampling):
 }
 
 function readCollector(text: string, settings: ExportSettings): CollectorConfig {
-  const { address, parameters } = readCollectorAddress(text, settings.source);
+  const { address, parameters } = readCollectorAddress(text, addressDefaults(settings));
   const usual = isStream(address) ? { version: '10' } : {};
   const texts = { ...usual, ...settings };
   const values = readCollectorValues(text, texts, parameters, parameterNames(address));
   checkFormat(text, address, values);
-  return { address, ...values, elements: readElements(values) };
+  const isBidirectional = settings.isBidirectional === true && values.version === 10;
+  const biflow = values.biflow || isBidirectional;
+  return { address, ...values, biflow, elements: readElements(values) };
+}
+
+function addressDefaults(settings: ExportSettings): AddressDefaults {
+  const { source, transport, hopLimit, device } = settings;
+  const parameters = new Map<string, { option: string; value: string }>();
+  const add = (name: string, option: string, value: string | undefined): void => {
+    if (value !== undefined) parameters.set(name, { option, value });
+  };
+  add('source', '--source', source);
+  add('hops', '-L', hopLimit);
+  add('device', '-S', device);
+  return { parameters, ...(transport !== undefined && { scheme: transport }) };
 }
 
 /** A list on the command line, or @ and the name of a file that has it. */

@@ -18,6 +18,7 @@ import { ExportError } from '../exporter/export-error.js';
 import { ConfigError } from './config-error.js';
 import { addressText, isStream, type CollectorAddress } from './collector-address.js';
 import type { CollectorConfig, ExportConfig } from './export-config.js';
+import { interfaceNumbering, numberedStatus } from './interface-numbers.js';
 
 export interface ExportContext {
   readonly clock: KernelClock;
@@ -32,6 +33,10 @@ export interface ExportContext {
   readonly observationDomainId: number;
   /** Told what an operator should know but what stops nothing; one line each. */
   readonly onNotice: (line: string) => void;
+}
+
+interface NumberedContext extends ExportContext {
+  readonly interfaceNumber: ((index: number) => number) | undefined;
 }
 
 export interface CollectorStatistics extends ExportStatistics {
@@ -50,13 +55,15 @@ const BIFLOW_MARGIN_MS = 500;
 
 /** @throws ExportError for a collector that can never be reached; those before it are closed */
 export async function openExporters(
-  { collectors, isBalanced }: ExportConfig,
-  context: ExportContext,
+  { collectors, isBalanced, interfaceNumbers }: ExportConfig,
+  { status, ...others }: ExportContext,
 ): Promise<OpenExporters> {
+  const context = { ...others, status: numberedStatus(status, interfaceNumbers) };
+  const interfaceNumber = interfaceNumbering(status, interfaceNumbers);
   const exporters: ExportingProcess[] = [];
   try {
     for (const collector of collectors) {
-      const exporter = createChecked(collector, context);
+      const exporter = createChecked(collector, { ...context, interfaceNumber });
       await exporter.open();
       exporters.push(exporter);
     }
@@ -76,7 +83,7 @@ export async function openExporters(
 }
 
 /** What turns out to be impossible when all settings of a collector come together is its user's mistake. */
-function createChecked(collector: CollectorConfig, context: ExportContext): ExportingProcess {
+function createChecked(collector: CollectorConfig, context: NumberedContext): ExportingProcess {
   try {
     return createExporter(collector, context);
   } catch (error) {
@@ -87,7 +94,7 @@ function createChecked(collector: CollectorConfig, context: ExportContext): Expo
   }
 }
 
-function createExporter(collector: CollectorConfig, context: ExportContext): ExportingProcess {
+function createExporter(collector: CollectorConfig, context: NumberedContext): ExportingProcess {
   const { address } = collector;
   const transport = createTransport(address, context.onNotice);
   const usual = isStream(address) ? STREAM_MESSAGE_OCTETS : DEFAULT_MAX_MESSAGE_OCTETS;
@@ -119,6 +126,7 @@ function createExporter(collector: CollectorConfig, context: ExportContext): Exp
       directory: context.directory,
       status: context.status,
       nonProcessNames: context.nonProcessNames,
+      interfaceNumber: context.interfaceNumber,
     },
     transport,
   );

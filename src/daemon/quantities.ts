@@ -1,8 +1,16 @@
 // Numbers with units out of the words of a command line.
 import { ConfigError } from './config-error.js';
 
-const DURATION = /^(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/;
-const UNIT_SECONDS = [604_800, 86_400, 3600, 60, 1] as const;
+/** softflowd's: numbers with units, which are added together. */
+const DURATION = /^(?:\d+[smhdw])*(?:\d+[smhdw]?)$/i;
+const UNIT_SECONDS: Readonly<Record<string, number>> = {
+  '': 1,
+  s: 1,
+  m: 60,
+  h: 3600,
+  d: 86_400,
+  w: 604_800,
+};
 const OCTETS = /^(\d{1,12})([KMG]?)$/i;
 const OCTET_FACTORS: Readonly<Record<string, number>> = {
   '': 1,
@@ -12,7 +20,7 @@ const OCTET_FACTORS: Readonly<Record<string, number>> = {
 };
 
 /**
- * Seconds ("15", "2.5") or softflowd's form ("10m", "1h30m"), in milliseconds.
+ * Seconds ("15", "2.5") or softflowd's form ("10m", "1h30m", "2D"), in milliseconds.
  * @throws ConfigError
  */
 export function readDurationMs(setting: string, text: string, minS: number, maxS: number): number {
@@ -26,9 +34,11 @@ export function readDurationMs(setting: string, text: string, minS: number, maxS
 }
 
 function unitSeconds(text: string): number {
-  const match = text === '' ? null : DURATION.exec(text);
-  if (match === null) return NaN;
-  return UNIT_SECONDS.reduce((sum, unit, i) => sum + Number(match[i + 1] ?? 0) * unit, 0);
+  if (!DURATION.test(text)) return NaN;
+  const parts = text.matchAll(/(\d+)([a-z]?)/gi);
+  return [...parts].reduce((sum, [, digits = '', unit = '']) => {
+    return sum + Number(digits) * (UNIT_SECONDS[unit.toLowerCase()] ?? NaN);
+  }, 0);
 }
 
 /** @throws ConfigError */

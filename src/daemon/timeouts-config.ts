@@ -73,7 +73,9 @@ function readNamed(settings: readonly string[]): ReadonlyMap<string, number> {
         `give ${name}=time, such as ${name}=10m`,
       );
     }
-    given.set(name, readDurationMs(`-t ${setting}`, time, 0, MAX_TIMEOUT_S));
+    // It is what the others fall back on.
+    const minS = name === 'general' ? MIN_TIMEOUT_S : 0;
+    given.set(name, readDurationMs(`-t ${setting}`, time, minS, MAX_TIMEOUT_S));
   }
   return given;
 }

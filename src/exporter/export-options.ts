@@ -34,6 +34,8 @@ export interface ExportingProcessOptions {
   readonly status?: MeteringStatus;
   /** "(kernel)" and the like, unless they are given. */
   readonly nonProcessNames?: NonProcessNames;
+  /** By which number the collector knows the interface of this index; by the index when left out. */
+  readonly interfaceNumber?: ((index: number) => number) | undefined;
 }
 
 /**

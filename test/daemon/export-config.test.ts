@@ -93,6 +93,37 @@ t.test('one source port is not for two collectors', async (t) => {
   t.throws(read, { name: 'ConfigError', message: /^--source 192.0.2.7:9: is for one collector/ });
 });
 
+t.test('what the command line says of addresses is for those that do not say it', async (t) => {
+  const { collectors } = readExportConfig({
+    collector: ['192.0.2.1:1', 'udp://192.0.2.2:1?hops=2&device=eth2', 'tcp://192.0.2.3:1'],
+    transport: 'udp',
+    hopLimit: '64',
+    device: 'eth1',
+  });
+  t.match(
+    collectors.map(({ address }) => address),
+    [
+      { scheme: 'udp', multicastHops: 64, device: 'eth1' },
+      { scheme: 'udp', multicastHops: 2, device: 'eth2' },
+      { scheme: 'tcp' },
+    ],
+  );
+  t.match(collectorOf('192.0.2.1:1', { transport: 'tcp' }).address, { scheme: 'tcp' });
+  const wrong = (): unknown => collectorOf('192.0.2.1:1', { hopLimit: '256' });
+  t.throws(wrong, { name: 'ConfigError', message: /^-L 256: is out of range/ });
+});
+
+t.test("softflowd's -b joins directions where the format can", async (t) => {
+  const versions = ['9', '10'];
+  const collectors = versions.map((version) =>
+    collectorOf('192.0.2.1:1', { version, isBidirectional: true }),
+  );
+  t.match(collectors, [
+    { version: 9, biflow: false },
+    { version: 10, biflow: true },
+  ]);
+});
+
 t.test('the source of the command line is for collectors without one', async (t) => {
   const config = readExportConfig({
     collector: ['192.0.2.1:1', '192.0.2.2:1?source=192.0.2.8', 'unix:///a'],
@@ -168,7 +199,7 @@ const bad: readonly {
   { given: '300.1.1.1:9995', message: /300.1.1.1 is not an IPv4 address/ },
   { given: 'host:0', message: /0 is not a port/ },
   { given: 'host:65536', message: /65536 is not a port/ },
-  { given: 'host:http', message: /not an address with a port/ },
+  { given: 'host:http', message: /http is not a port, and not a service in \/etc\/services/ },
   { given: 'a b:1', message: /not an address with a port/ },
   {
     given: 'sctp://a:1',

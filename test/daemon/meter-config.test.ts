@@ -36,6 +36,8 @@ const goodMeter: readonly { given: Partial<MeterSettings>; expected: object }[] 
   { given: { interface: ['fifteen-octets-'] }, expected: { interfaces: ['fifteen-octets-'] } },
   { given: { idleTimeout: '0.5' }, expected: { timeouts: timeoutsOf(500, 60_000) } },
   { given: { activeTimeout: '1h30m' }, expected: { timeouts: { maxlife: 5_400_000 } } },
+  { given: { activeTimeout: '30M1h' }, expected: { timeouts: { maxlife: 5_400_000 } } },
+  { given: { activeTimeout: '1D2' }, expected: { timeouts: { maxlife: 86_402_000 } } },
   { given: { idleTimeout: '.25' }, expected: { timeouts: timeoutsOf(250, 60_000) } },
   { given: { activeTimeout: '31536000' }, expected: { timeouts: { maxlife: 31_536_000_000 } } },
   { given: { maxFlows: '1' }, expected: { maxFlows: 1 } },

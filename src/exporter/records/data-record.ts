@@ -37,6 +37,8 @@ export interface EncodingContext extends TextContext {
   /** Of the sweep that is encoded. */
   times: MessageTimes;
   readonly processes: RecordProcesses;
+  /** By which number collectors know the interface of this index; undefined: by the index. */
+  readonly interfaceNumber: ((index: number) => number) | undefined;
   /** Times before sysUptime zero, which went out as 0. */
   clampedTimes: number;
 }
@@ -58,11 +60,13 @@ export function createEncodingContext(
   directory: ProcessDirectory,
   names: NonProcessNames = NON_PROCESS_NAMES,
   applicationIds?: ApplicationIds,
+  interfaceNumber?: EncodingContext['interfaceNumber'],
 ): EncodingContext {
   return {
     times: { bootEpoch: { seconds: 0, nanoseconds: 0 }, uptimeZeroMs: 0 },
     processes: new RecordProcesses(directory, names),
     ...createTextContext(applicationIds),
+    interfaceNumber,
     clampedTimes: 0,
   };
 }
@@ -106,7 +110,7 @@ export function encodeDataRecord(
         writeNtpTime(record, from, argument, out, to, context);
         break;
       case INTERFACE:
-        writeInterface(record, offset, argument, octets, out, to);
+        writeInterface(record, offset, argument, octets, out, to, context);
         break;
       case TEXT:
         to = writeText(textAt(plan, argument, context), octets, from - offset, out, to, context);
@@ -197,12 +201,13 @@ function writeInterface(
   octets: number,
   out: Buffer,
   at: number,
+  { interfaceNumber }: EncodingContext,
 ): void {
   const crosses =
     record[offset + RECORD.direction.offset] === direction ||
     hasFlag(record, offset, FLOW_FLAG.FLOW_LOOPBACK);
-  const index = offset + RECORD.interface_index.offset;
-  const value = crosses ? record.readUInt32LE(index) : 0;
+  const index = record.readUInt32LE(offset + RECORD.interface_index.offset);
+  const value = crosses ? (interfaceNumber?.(index) ?? index) : 0;
   if (octets === 4) out.writeUInt32BE(value, at);
   else out.writeUInt16BE(value <= 0xffff ? value : 0, at);
 }

@@ -33,11 +33,11 @@ export class FlowEncoder {
     options: ExportingProcessOptions,
     names: ApplicationNames | undefined,
   ) {
-    const { directory, nonProcessNames, maxMessageOctets, clock } = options;
+    const { directory, nonProcessNames, maxMessageOctets, clock, interfaceNumber } = options;
     this.#plan = plan;
     this.#clock = clock;
     this.#names = names;
-    this.#context = createEncodingContext(directory, nonProcessNames, names);
+    this.#context = createEncodingContext(directory, nonProcessNames, names, interfaceNumber);
     this.#packer = new MessagePacker(plan.format, plan.plans, maxMessageOctets, this.#context);
     this.#pairing = options.templates?.isBiflow === true ? createPairing(options) : undefined;
   }

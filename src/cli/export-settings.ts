@@ -1,0 +1,97 @@
+// From the options of `export`, procflow's and softflowd's, to what the meter and the exporters are
+// told.
+import type { CollectorSettingTexts } from '../daemon/collector-settings.js';
+import { ConfigError } from '../daemon/config-error.js';
+import { readExportConfig, type ExportConfig } from '../daemon/export-config.js';
+import { readInterfaceNumbers } from '../daemon/interface-numbers.js';
+import { readMeterConfig, type MeterConfig } from '../daemon/meter-config.js';
+import {
+  hopLimitNotices,
+  readSoftflowdWords,
+  type SoftflowdWords,
+} from '../daemon/softflowd-settings.js';
+import type { MeterOptionValues } from './meter-options.js';
+import type { ExportDefaults } from './program-name.js';
+
+export interface ExportOptionValues extends MeterOptionValues, SoftflowdWords {
+  readonly collector?: readonly string[];
+  readonly balance?: boolean;
+  readonly source?: string;
+  readonly foreground?: boolean;
+  readonly verbose?: boolean;
+  /** Words of one filter expression. */
+  readonly filter?: readonly string[];
+}
+
+interface CommandLine {
+  readonly defaults: ExportDefaults;
+  /** Whether an option was given, and does not only have its default. */
+  readonly isGiven: (name: keyof ExportOptionValues) => boolean;
+}
+
+export interface ExportRun {
+  readonly meter: MeterConfig;
+  readonly config: ExportConfig;
+  /** What an operator should know of the options; one line each. */
+  readonly notices: readonly string[];
+}
+
+/** @throws ConfigError */
+export function readSettings(
+  options: ExportOptionValues,
+  texts: CollectorSettingTexts,
+  line: CommandLine,
+): ExportRun {
+  const { defaults, isGiven } = line;
+  const version = texts.version ?? defaults.version;
+  const softflowd = readSoftflowdWords(options, {
+    version,
+    collectors: options.collector ?? [],
+    sampling: isGiven('sampling') ? options.sampling : undefined,
+    timePrecision: texts.timePrecision,
+    isReplay: false,
+    isSoftflowd: defaults.isSoftflowd,
+  });
+  const { names, numbers } = readInterfaceNumbers(options.interface ?? []);
+  const meter = readMeterConfig({
+    ...options,
+    interface: names,
+    maxFlows: maxFlows(options.maxFlows, defaults),
+    timeout: [...defaults.timeouts, ...(options.timeout ?? [])],
+    sampling: softflowd.sampling ?? options.sampling,
+  });
+  const { collector } = softflowd;
+  if (collector.length === 0 && !defaults.isSoftflowd) {
+    const advice = 'give HOST:PORT; "procflow live" prints the flows instead';
+    throw new ConfigError('-n', 'no collector given', advice);
+  }
+  // softflowd takes -l with one collector as it takes it with none.
+  const isBalanceless = defaults.isSoftflowd && collector.length < 2;
+  const notices = [...softflowd.notices];
+  if (isBalanceless && options.balance === true) {
+    notices.push('-l changes nothing: it is for several collectors');
+  }
+  const config = readExportConfig({
+    ...(defaults.isSoftflowd && { version }),
+    ...texts,
+    ...(softflowd.timePrecision !== undefined && { timePrecision: softflowd.timePrecision }),
+    collector,
+    interfaceNumbers: numbers,
+    balance: isBalanceless ? false : options.balance,
+    source: options.source,
+    transport: softflowd.transport,
+    hopLimit: softflowd.hopLimit,
+    device: softflowd.device,
+    isBidirectional: softflowd.isBidirectional,
+  });
+  const hosts = config.collectors.map(({ address }) =>
+    address.scheme === 'udp' ? address.host : undefined,
+  );
+  notices.push(...hopLimitNotices(softflowd.hopLimit, hosts));
+  return { meter, config, notices };
+}
+
+/** softflowd counts both directions of a connection as one flow. */
+function maxFlows(text: string, { isSoftflowd }: ExportDefaults): string {
+  return isSoftflowd && /^\d{1,9}$/.test(text) ? String(2 * Number(text)) : text;
+}
