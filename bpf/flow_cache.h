@@ -13,7 +13,7 @@
 #ifndef PROCFLOW_FLOW_CACHE_H
 #define PROCFLOW_FLOW_CACHE_H
 
-#include "packet.h"
+#include "flow_key.h"
 #include "process_owner.h"
 
 /*
@@ -68,34 +68,6 @@ struct flow_entry {
 	__u8 tos;
 	__u8 padding[3];
 };
-
-struct flow_key_v4 {
-	__u8 source_address[4];
-	__u8 destination_address[4];
-	__u32 netns;
-	__u32 interface_index;
-	__u16 source_port;	/* ICMP: identifier of an echo */
-	__u16 destination_port; /* ICMP: type * 256 + code */
-	__u8 protocol;
-	__u8 direction;
-	__u8 padding[2];
-};
-
-struct flow_key_v6 {
-	__u8 source_address[ADDRESS_LENGTH];
-	__u8 destination_address[ADDRESS_LENGTH];
-	__u32 netns;
-	__u32 interface_index;
-	__u16 source_port;
-	__u16 destination_port;
-	__u8 protocol;
-	__u8 direction;
-	__u8 padding[2];
-};
-
-/* Hashed as raw octets: no padding but what is written. */
-_Static_assert(sizeof(struct flow_key_v4) == 24, "flow_key_v4");
-_Static_assert(sizeof(struct flow_key_v6) == 48, "flow_key_v6");
 
 #define DEFAULT_MAX_FLOWS 65536 /* the loader sets what the user wants */
 
@@ -183,21 +155,5 @@ static __always_inline void begin_entry(struct flow_entry *entry, const struct p
 	__builtin_memcpy(entry->macs, p->macs, sizeof(entry->macs));
 	entry->tos = p->tos;
 }
-
-/* A macro, because the keys differ in the length of their addresses. */
-#define MAKE_KEY(key, packet, way)                                                                 \
-	do {                                                                                       \
-		__builtin_memset((key), 0, sizeof(*(key)));                                        \
-		__builtin_memcpy((key)->source_address, (packet)->source_address,                  \
-				 sizeof((key)->source_address));                                   \
-		__builtin_memcpy((key)->destination_address, (packet)->destination_address,        \
-				 sizeof((key)->destination_address));                              \
-		(key)->netns = (packet)->netns;                                                    \
-		(key)->interface_index = (packet)->interface_index;                                \
-		(key)->source_port = (packet)->source_port;                                        \
-		(key)->destination_port = (packet)->destination_port;                              \
-		(key)->protocol = (packet)->protocol;                                              \
-		(key)->direction = (way);                                                          \
-	} while (0)
 
 #endif

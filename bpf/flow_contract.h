@@ -185,15 +185,27 @@ enum sampling_kind {
 	SAMPLING_FLOW = 3,   /* all packets of a connection or none, both directions alike */
 };
 
+/* What tells flows apart, beside the interface and the direction. */
+enum track_level {
+	TRACK_FULL = 0,	    /* addresses, protocol, ports */
+	TRACK_VLAN = 1,	    /* and VLAN tags; at interfaces only */
+	TRACK_ETHERNET = 2, /* and MAC addresses; at interfaces only */
+	TRACK_PROTOCOL = 3, /* addresses, protocol */
+	TRACK_IP = 4,	    /* addresses */
+};
+
 /* What the programs are told before they are loaded. */
 struct meter_settings {
 	__u64 watched_cgroup;	 /* whose sockets are metered; 0: all, or capture at interfaces */
-	__u64 sampling_seed[2];	 /* secret, so that nobody can choose which flows are metered */
+	__u64 hash_seed[2];	 /* secret, so that nobody can choose what is metered, or as what */
 	__u32 netns;		 /* in which interfaces are metered: inode number */
 	__u32 sampling_interval; /* at least 1 */
 	__u8 can_cast;		 /* the kernel has bpf_cast_to_kern_ctx and bpf_rdonly_cast (6.2) */
 	__u8 sampling;		 /* enum sampling_kind */
-	__u8 padding[6];
+	__u8 track_level;	 /* enum track_level */
+	__u8 track_process;	 /* the process on this host tells flows apart too */
+	__u8 at_sockets;	 /* where packets are captured; else at interfaces */
+	__u8 padding[3];
 };
 
 /* What a process_event tells. */

@@ -66,4 +66,5 @@ enum flow_flag contract_flag SEC(".rodata.contract");
 enum idle_timeout contract_idle SEC(".rodata.contract");
 enum sweep_scope contract_scope SEC(".rodata.contract");
 enum meter_counter contract_counter SEC(".rodata.contract");
+enum track_level contract_track SEC(".rodata.contract");
 enum sampling_kind contract_sampling SEC(".rodata.contract");

@@ -185,6 +185,8 @@ static __always_inline struct flow_record *begin_overflow(const struct packet *p
 		if (!p)                                                                            \
 			return 0;                                                                  \
 		MAKE_KEY(&key, p, direction);                                                      \
+		if (meter_settings.track_process)                                                  \
+			ADD_PID(&key, attribute##_pid(skb, p, direction));                         \
 		/* Once more, if the entry was another CPU's, or a dead one that is gone by now.   \
 		 */                                                                                \
 		for (int i = 0; i < 2 && error != -E2BIG; i++) {                                   \

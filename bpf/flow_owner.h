@@ -169,6 +169,15 @@ static __always_inline bool adopt_closed(struct guarded_owner *known, const stru
 }
 
 /*
+ * Where a packet is looked for in the flow of another one, whose process it does not know: what
+ * answers a ping; and at sockets what comes in on loopback, which was metered on its way out.
+ */
+static __always_inline bool is_without_pid(const struct packet *p)
+{
+	return is_icmp(p->protocol) || (meter_settings.at_sockets && p->flags & FLOW_LOOPBACK);
+}
+
+/*
  * The flow by whose process a flow without a socket goes: for an ICMP reply the request's, for an
  * ICMP error that of the packet it quotes, else the same connection's other direction. Returns the
  * method that this is, or unknown where there is none.
@@ -179,6 +188,7 @@ static __always_inline bool adopt_closed(struct guarded_owner *known, const stru
 					 key_type *related)                                        \
 	{                                                                                          \
 		__u32 quote, transport_offset;                                                     \
+		__u16 request;                                                                     \
                                                                                                    \
 		*related = *key;                                                                   \
 		__builtin_memcpy(related->source_address, key->destination_address,                \
@@ -187,19 +197,21 @@ static __always_inline bool adopt_closed(struct guarded_owner *known, const stru
 				 sizeof(key->source_address));                                     \
 		/* Loopback is metered on its way out only, both directions. */                    \
 		if (!(p->flags & FLOW_LOOPBACK))                                                   \
-			related->direction = !key->direction;                                      \
+			related->direction_and_pid ^= DIRECTION_MASK;                              \
 		if (!is_icmp(p->protocol)) {                                                       \
+			if (!tracks_ports(p->protocol)) /* many connections: no one's reply */     \
+				return ATTRIBUTION_UNKNOWN;                                        \
 			related->source_port = key->destination_port;                              \
 			related->destination_port = key->source_port;                              \
 			return ATTRIBUTION_REVERSE_FLOW;                                           \
 		}                                                                                  \
 		if (side == SOURCE) /* what the kernel sends, it sends by its own socket */        \
 			return ATTRIBUTION_UNKNOWN;                                                \
-		if (!is_icmp_error(p->protocol, key->destination_port & 0xff)) {                   \
-			related->destination_port =                                                \
-				icmp_request(p->protocol, key->destination_port);                  \
-			return related->destination_port ? ATTRIBUTION_ICMP_ID                     \
-							 : ATTRIBUTION_UNKNOWN;                    \
+		if (!is_icmp_error(p->protocol, p->destination_port & 0xff)) {                     \
+			request = icmp_request(p->protocol, p->destination_port);                  \
+			if (tracks_ports(p->protocol))                                             \
+				related->destination_port = request;                               \
+			return request ? ATTRIBUTION_ICMP_ID : ATTRIBUTION_UNKNOWN;                \
 		}                                                                                  \
 		quote = quote_offset(p->transport_offset);                                         \
 		related->protocol = quoted_protocol(skb, version, quote, &transport_offset);       \
@@ -300,14 +312,25 @@ static __always_inline bool adopt_closed(struct guarded_owner *known, const stru
 		name##_related(skb, p, known, key, side, result, now);                             \
 	}                                                                                          \
                                                                                                    \
+	/* For flows that are told apart by their process; of loopback, by the sender. */          \
+	__noinline int name##_pid(struct __sk_buff *skb, struct packet *p, __u8 direction)         \
+	{                                                                                          \
+		struct guarded_owner known = {};                                                   \
+                                                                                                   \
+		if (!p || is_without_pid(p))                                                       \
+			return 0;                                                                  \
+		find(skb, p, direction == FLOW_EGRESS ? SOURCE : DESTINATION, &known);             \
+		return known.owner.pid;                                                            \
+	}                                                                                          \
+                                                                                                   \
 	__noinline int name(struct __sk_buff *skb, struct packet *p, struct flow_owners *owners,   \
 			    key_type *key, __u64 now)                                              \
 	{                                                                                          \
 		if (!p || !owners || !key)                                                         \
 			return 0;                                                                  \
-		if (has_side(p, SOURCE, key->direction))                                           \
+		if (has_side(p, SOURCE, KEY_DIRECTION(key)))                                       \
 			name##_side(skb, p, owners, key, SOURCE, now);                             \
-		if (has_side(p, DESTINATION, key->direction))                                      \
+		if (has_side(p, DESTINATION, KEY_DIRECTION(key)))                                  \
 			name##_side(skb, p, owners, key, DESTINATION, now);                        \
 		owners->checked_ns = now;                                                          \
 		return 0;                                                                          \

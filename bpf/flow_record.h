@@ -13,12 +13,12 @@
 				 sizeof((key)->source_address));                                   \
 		__builtin_memcpy((record)->destination_address, (key)->destination_address,        \
 				 sizeof((key)->destination_address));                              \
-		(record)->netns = (key)->netns;                                                    \
+		(record)->netns = tracks_link_layer() ? meter_settings.netns : (key)->scope;       \
 		(record)->interface_index = (key)->interface_index;                                \
 		(record)->source_port = (key)->source_port;                                        \
 		(record)->destination_port = (key)->destination_port;                              \
 		(record)->protocol = (key)->protocol;                                              \
-		(record)->direction = (key)->direction;                                            \
+		(record)->direction = KEY_DIRECTION(key);                                          \
 		(record)->ip_version = (version);                                                  \
 	} while (0)
 

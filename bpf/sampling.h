@@ -7,7 +7,7 @@
 #define PROCFLOW_SAMPLING_H
 
 #include "packet.h"
-#include "meter_settings.h"
+#include "sip_hash.h"
 
 /*
  * Random sampling draws for each segment; beyond so many, one draw decides on several in a row,
@@ -64,33 +64,6 @@ static __always_inline struct selection select_at_random(__u32 segments)
 	return selection;
 }
 
-#define ROTATE_LEFT(value, bits) ((value) << (bits) | (value) >> (64 - (bits)))
-
-struct sip_state {
-	__u64 v0, v1, v2, v3;
-};
-
-static __always_inline void sip_round(struct sip_state *s)
-{
-	s->v0 += s->v1;
-	s->v1 = ROTATE_LEFT(s->v1, 13) ^ s->v0;
-	s->v0 = ROTATE_LEFT(s->v0, 32);
-	s->v2 += s->v3;
-	s->v3 = ROTATE_LEFT(s->v3, 16) ^ s->v2;
-	s->v0 += s->v3;
-	s->v3 = ROTATE_LEFT(s->v3, 21) ^ s->v0;
-	s->v2 += s->v1;
-	s->v1 = ROTATE_LEFT(s->v1, 17) ^ s->v2;
-	s->v2 = ROTATE_LEFT(s->v2, 32);
-}
-
-static __always_inline void sip_word(struct sip_state *s, __u64 word)
-{
-	s->v3 ^= word;
-	sip_round(s);
-	s->v0 ^= word;
-}
-
 /* One end of a connection. */
 struct flow_end {
 	__u64 address[2];
@@ -107,20 +80,14 @@ static __always_inline bool is_greater(const struct flow_end *a, const struct fl
 }
 
 /*
- * SipHash-1-3 (as the kernel's own hash tables have it) of both ends, the smaller one first, so
- * that both directions give the same. A request of ICMP and its reply differ in the type, which
- * stands in the place of a port: only the identifier counts.
+ * A hash of both ends, the smaller one first, so that both directions give the same. A request of
+ * ICMP and its reply differ in the type, which stands in the place of a port: only the identifier
+ * counts.
  */
 static __always_inline __u64 hash_connection(const struct packet *p)
 {
 	struct flow_end source = {.port = p->source_port}, destination = source, swapped;
-	__u64 key0 = meter_settings.sampling_seed[0], key1 = meter_settings.sampling_seed[1];
-	struct sip_state s = {
-		.v0 = key0 ^ 0x736f6d6570736575ULL,
-		.v1 = key1 ^ 0x646f72616e646f6dULL,
-		.v2 = key0 ^ 0x6c7967656e657261ULL,
-		.v3 = key1 ^ 0x7465646279746573ULL,
-	};
+	struct sip_state s = sip_begin();
 
 	__builtin_memcpy(source.address, p->source_address, ADDRESS_LENGTH);
 	__builtin_memcpy(destination.address, p->destination_address, ADDRESS_LENGTH);
@@ -136,12 +103,7 @@ static __always_inline __u64 hash_connection(const struct packet *p)
 	sip_word(&s, destination.address[0]);
 	sip_word(&s, destination.address[1]);
 	sip_word(&s, source.port | (__u64)destination.port << 16 | (__u64)p->protocol << 32);
-	sip_word(&s, 5 * sizeof(__u64) << 56); /* the message's length */
-	s.v2 ^= 0xff;
-	sip_round(&s);
-	sip_round(&s);
-	sip_round(&s);
-	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+	return sip_end(&s, 5 * sizeof(__u64));
 }
 
 static __always_inline struct selection select_by_flow(const struct packet *p)

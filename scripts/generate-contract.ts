@@ -26,6 +26,7 @@ const ENUMS = [
   'meter_counter',
   'process_event_kind',
   'sampling_kind',
+  'track_level',
   'idle_timeout',
   'sweep_scope',
 ] as const;

@@ -105,7 +105,10 @@ export class BpfObject {
     }
     const kernel = options.kernel ?? readKernelNames();
     const leftOut = programsToLeaveOut(kernel);
-    const settings = meterSettingsBytes(options, canCast(kernel));
+    const settings = meterSettingsBytes(options, {
+      canCast: canCast(kernel),
+      atSockets: options.capture === 'sockets',
+    });
     if (TRACING_PROGRAMS.every((name) => leftOut.has(name))) {
       return BpfObject.#loadWithout(leftOut, options, settings);
     }

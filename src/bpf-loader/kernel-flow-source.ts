@@ -4,6 +4,7 @@ import type { FlowTimeouts } from '../flow/flow-timeouts.js';
 import type { MeteredInterface } from '../flow/metering-status.js';
 import type { ProcessEventSource } from '../flow/process-event-source.js';
 import { NO_SAMPLING, type Sampling } from '../flow/sampling.js';
+import type { TrackLevel } from '../flow/track-level.js';
 import { BpfObject, type LoadOptions } from './bpf-object.js';
 import { openPacketFilter, type PacketFilter } from './filter/packet-filter.js';
 import { openFlowCache } from './flow-cache.js';
@@ -22,7 +23,7 @@ import { attachSocketHooks } from './socket-hooks.js';
 
 interface CacheOptions {
   readonly timeouts: FlowTimeouts;
-  /** Most flows that the cache holds at a time, for each of IPv4 and IPv6. */
+  /** Of more flows those that are silent longest end early. */
   readonly maxFlows: number;
   /**
    * cgroup v2 directory whose sockets are seen at creation, and metered where the capture is at
@@ -33,6 +34,10 @@ interface CacheOptions {
   readonly sampling?: Sampling;
   /** pcap-filter(7): only packets that match are metered. */
   readonly filter?: string;
+  /** What tells flows apart; default: full. At sockets neither ether nor vlan. */
+  readonly trackLevel?: TrackLevel;
+  /** The process on this host tells flows apart too; default: no. */
+  readonly trackProcess?: boolean;
   /** Told what an operator should know but what stops nothing; one line each. */
   readonly onNotice: (line: string) => void;
 }
@@ -90,7 +95,8 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
     options.capture === 'sockets'
       ? loadForSockets(options, resources)
       : loadForInterfaces(options, resources);
-  const cache = resources.add(openFlowCache(object, { timeouts: options.timeouts }));
+  const { timeouts, maxFlows } = options;
+  const cache = resources.add(openFlowCache(object, { timeouts, maxFlows }));
   // Before any socket has an owner, so that no owner is one that nobody was told of.
   const processes = resources.add(openProcessEvents(object));
   resources.add(attachSocketHooks(object, options.cgroup, options.onNotice));
@@ -108,6 +114,7 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
     stop: capture.close,
     sweep: cache.sweep,
     counters: cache.counters,
+    isCrowded: () => cache.flowCount() > maxFlows,
     close: () => {
       resources.close();
     },
@@ -123,19 +130,24 @@ const MIN_OWNERS = 65_536;
 /** Flows of sockets that are remembered though none of their packets was selected. */
 const UNSAMPLED_SENDERS = 8192;
 
+/** Room for those that appear before the surplus is seen. */
+const MIN_SPARE_FLOWS = 8192;
+
 /** What both ways of capturing load with. */
-function loadOptions({ maxFlows, sampling = NO_SAMPLING }: CacheOptions): LoadOptions {
+function loadOptions(options: CacheOptions): LoadOptions {
+  const { maxFlows, sampling = NO_SAMPLING, trackLevel = 'full', trackProcess = false } = options;
+  const flows = maxFlows + Math.max(MIN_SPARE_FLOWS, Math.ceil(maxFlows / 4));
   const owners = Math.max(MIN_OWNERS, maxFlows);
   const unsampled = sampling.kind === 'none' ? 1 : UNSAMPLED_SENDERS;
   const maxEntries = {
-    flows_v4: maxFlows,
-    flows_v6: maxFlows,
+    flows_v4: flows,
+    flows_v6: flows,
     late_owners: owners,
     peer_owners: owners,
     unsampled_v4: unsampled,
     unsampled_v6: unsampled,
   };
-  return { maxEntries, sampling };
+  return { maxEntries, sampling, trackLevel, trackProcess };
 }
 
 function loadForInterfaces(

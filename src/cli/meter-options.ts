@@ -3,6 +3,7 @@ import { Option, type Command } from 'commander';
 import { ATTACH_MODES, CAPTURE_MODES } from '../daemon/capture-config.js';
 import type { MeterSettings } from '../daemon/meter-config.js';
 import { TIMEOUT_NAMES } from '../daemon/timeouts-config.js';
+import { TRACK_LEVELS } from '../flow/track-level.js';
 import { NON_PROCESS_NAMES, type NonProcessNames } from '../flow/non-process-names.js';
 
 /** As commander gives them: each option that has a default is there. */
@@ -63,13 +64,17 @@ export function addMeterOptions(command: Command, defaults: { maxFlows?: string 
   const sampling =
     'meter one in so many: 10 or count:10 every 10th packet, random:10 packets at random, flow:10 ' +
     'whole connections; counters are not scaled up';
-  const flows = 'flows kept at a time, of IPv4 and of IPv6 each; more are reported at once';
+  const flows = 'flows kept at a time; of more, those that are silent longest end early';
+  const track =
+    'what tells flows apart: MAC addresses, VLAN tags, ports, protocol, or IP addresses alone';
   return command
     .addOption(withDefault(`--capture <${CAPTURE_MODES.join('|')}>`, CAPTURE, 'interface'))
     .option('--netns <name|path>', 'meter in this network namespace (default: the current one)')
     .addOption(
       withDefault('-m, --max-flows <number>', flows, defaults.maxFlows ?? DEFAULT_MAX_FLOWS),
     )
+    .addOption(withDefault(`-T, --track <${TRACK_LEVELS.join('|')}>`, track, 'full'))
+    .option('--track-process', 'the process tells flows apart too: one record for each on a socket')
     .addOption(withDefault('--sampling <1 in N>', sampling, 'none'))
     .option(
       '--cgroup <path>',

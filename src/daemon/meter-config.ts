@@ -1,8 +1,9 @@
 // What a metering session is told to do: from the words of a command line to checked values.
 import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { Sampling } from '../flow/sampling.js';
+import { TRACK_LEVELS, type TrackLevel } from '../flow/track-level.js';
 import { readCapture, type CaptureConfig, type CaptureSettings } from './capture-config.js';
-import { ConfigError } from './config-error.js';
+import { ConfigError, alternatives } from './config-error.js';
 import { readInteger } from './quantities.js';
 import { readSampling } from './sampling-config.js';
 import { readTimeouts, type TimeoutConfig, type TimeoutSettings } from './timeouts-config.js';
@@ -12,6 +13,8 @@ export type MeterConfig = MeterLimits & CaptureConfig;
 interface MeterLimits extends TimeoutConfig {
   readonly maxFlows: number;
   readonly sampling: Sampling;
+  readonly trackLevel: TrackLevel;
+  readonly trackProcess: boolean;
   readonly cgroup?: string;
   readonly nonProcessNames: NonProcessNames;
   /** pcap-filter(7): only packets that match are metered. */
@@ -22,6 +25,8 @@ interface MeterLimits extends TimeoutConfig {
 export interface MeterSettings extends CaptureSettings, TimeoutSettings {
   readonly maxFlows: string;
   readonly sampling: string;
+  readonly track: string;
+  readonly trackProcess?: boolean | undefined;
   readonly attach: string;
   readonly kernelName: string;
   readonly forwardedName: string;
@@ -49,6 +54,8 @@ export function readMeterConfig(settings: MeterSettings): MeterConfig {
     ...readTimeouts(settings),
     maxFlows: readInteger(`--max-flows ${settings.maxFlows}`, settings.maxFlows, 1, 2 ** 24),
     sampling: readSampling(settings.sampling),
+    trackLevel: readTrackLevel(settings),
+    trackProcess: settings.trackProcess ?? false,
     nonProcessNames: {
       kernel: readName('--kernel-name', settings.kernelName),
       forwarded: readName('--forwarded-name', settings.forwardedName),
@@ -57,6 +64,19 @@ export function readMeterConfig(settings: MeterSettings): MeterConfig {
     ...(cgroup !== undefined && { cgroup }),
     ...(filter.length > 0 && { filter: filter.join(' ') }),
   };
+}
+
+function readTrackLevel({ track, capture }: MeterSettings): TrackLevel {
+  const level = TRACK_LEVELS.find((known) => known === track);
+  if (level === undefined) {
+    const advice = `give ${alternatives(TRACK_LEVELS)}`;
+    throw new ConfigError(`--track ${track}`, 'there is no such level', advice);
+  }
+  if (capture === 'sockets' && (level === 'ether' || level === 'vlan')) {
+    const reason = 'packets have no link layer at sockets';
+    throw new ConfigError(`--track ${track}`, reason, 'use --capture interface');
+  }
+  return level;
 }
 
 /** What is exported as process name where there is no process; may be empty. */

@@ -55,6 +55,8 @@ interface SessionErrors {
 }
 
 const RESCAN_INTERVAL_MS = 200;
+/** The kernel's cache has room for what comes in this time. */
+const CROWD_CHECK_MS = 100;
 /** On a busy host new flows keep coming while the last ones are taken out. */
 const MAX_FINAL_PASSES = 8;
 /** For a writer that is still at work on a flow. */
@@ -101,7 +103,6 @@ class MeterSession {
 
   async sweepUntilAborted(): Promise<void> {
     const { signal, sweepIntervalMs, rescanInterfaces } = this.#options;
-    const wait = this.#options.wait ?? waitOrAbort;
     const rescan =
       rescanInterfaces === undefined
         ? undefined
@@ -111,7 +112,7 @@ class MeterSession {
     try {
       let next = this.#nowMs() + sweepIntervalMs;
       for (;;) {
-        await wait(Math.max(0, next - this.#nowMs()), signal);
+        await this.#waitUntil(next);
         if (signal.aborted) return;
         // Measured from the start of this sweep, so that a slow one does not shift the others.
         next = this.#nowMs() + sweepIntervalMs;
@@ -119,6 +120,17 @@ class MeterSession {
       }
     } finally {
       clearInterval(rescan);
+    }
+  }
+
+  /** Ends early when the signal is aborted, and when there are more flows than are wanted. */
+  async #waitUntil(timeMs: number): Promise<void> {
+    const { signal, source, wait = waitOrAbort } = this.#options;
+    const mostMs = source.isCrowded === undefined ? Infinity : CROWD_CHECK_MS;
+    for (;;) {
+      const leftMs = Math.max(0, timeMs - this.#nowMs());
+      await wait(Math.min(leftMs, mostMs), signal);
+      if (signal.aborted || leftMs <= mostMs || source.isCrowded?.() === true) return;
     }
   }
 

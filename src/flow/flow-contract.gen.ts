@@ -69,12 +69,15 @@ export const METER_SETTINGS = {
   size: 40,
   fields: {
     watched_cgroup: { offset: 0, size: 8 },
-    sampling_seed: { offset: 8, size: 16 },
+    hash_seed: { offset: 8, size: 16 },
     netns: { offset: 24, size: 4 },
     sampling_interval: { offset: 28, size: 4 },
     can_cast: { offset: 32, size: 1 },
     sampling: { offset: 33, size: 1 },
-    padding: { offset: 34, size: 6 },
+    track_level: { offset: 34, size: 1 },
+    track_process: { offset: 35, size: 1 },
+    at_sockets: { offset: 36, size: 1 },
+    padding: { offset: 37, size: 3 },
   },
 } as const;
 
@@ -187,6 +190,14 @@ export const SAMPLING_KIND = {
   SAMPLING_COUNT: 1,
   SAMPLING_RANDOM: 2,
   SAMPLING_FLOW: 3,
+} as const;
+
+export const TRACK_LEVEL = {
+  TRACK_FULL: 0,
+  TRACK_VLAN: 1,
+  TRACK_ETHERNET: 2,
+  TRACK_PROTOCOL: 3,
+  TRACK_IP: 4,
 } as const;
 
 export const IDLE_TIMEOUT = {

@@ -23,6 +23,8 @@ export interface FlowSource {
   /** One pass over the flow cache. */
   sweep(scope: SweepScope): AsyncIterable<FlowRecordBatch>;
   counters(): MeterCounters;
+  /** Whether there are more flows than there should be: the next sweep should not wait. */
+  isCrowded?(): boolean;
   /** No packet is counted after this; the flows stay until they are swept. */
   stop(): void;
   /** Detaches and releases everything. Flows that were not swept are lost: sweep 'all' first. */

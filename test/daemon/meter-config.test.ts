@@ -11,6 +11,7 @@ const METER: MeterSettings = {
   idleTimeout: '15',
   maxFlows: '65536',
   sampling: 'none',
+  track: 'full',
   attach: 'auto',
   kernelName: '(kernel)',
   forwardedName: '(forwarded)',
@@ -24,6 +25,8 @@ t.test('plain settings are taken as they are, with times in milliseconds', async
     timeouts: { ...timeoutsOf(15_000, 60_000), 'tcp.rst': 1000, 'tcp.fin': 1000 },
     maxFlows: 65_536,
     sampling: { kind: 'none' },
+    trackLevel: 'full',
+    trackProcess: false,
     attach: 'auto',
     nonProcessNames: { kernel: '(kernel)', forwarded: '(forwarded)', unknown: '(unknown)' },
   });
@@ -113,6 +116,11 @@ const badMeter: readonly { given: Partial<MeterSettings>; message: string | RegE
   {
     given: { capture: 'sockets', interface: [], attach: 'tcx' },
     message: /^--attach tcx: is for interfaces/,
+  },
+  { given: { track: 'mac' }, message: /^--track mac: there is no such level \(give ether, vlan,/ },
+  {
+    given: { capture: 'sockets', interface: [], track: 'vlan' },
+    message: /^--track vlan: packets have no link layer at sockets/,
   },
   { given: { cgroup: 'system.slice' }, message: /not an absolute path/ },
 ];

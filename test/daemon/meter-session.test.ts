@@ -53,6 +53,23 @@ t.test('sweeps, flushes after each sweep, and takes the rest out at the end', as
   t.same(summary.errors, { sweeps: 0, rescans: 0, sinks: 0, recordsNotWritten: 0 });
 });
 
+t.test('more flows than are wanted do not wait for the next sweep', async (t) => {
+  const source = Object.assign(new FakeSource([[ONE], [ONE]]), { isCrowded: () => true });
+  const { options, waits } = prepare(source, [new FakeSink('a', [])], 2);
+  await runMeterSession(options);
+  t.same(waits, [100, 100, 100]);
+});
+
+t.test('a source that is not crowded is asked again and again', async (t) => {
+  const asked: number[] = [];
+  const isCrowded = () => asked.push(0) === 3;
+  const source = Object.assign(new FakeSource([[ONE], [ONE]]), { isCrowded });
+  const { options, waits } = prepare(source, [new FakeSink('a', [])], 4);
+  await runMeterSession(options);
+  t.same(waits, [100, 100, 100, 100, 100], 'the third answer began a sweep');
+  t.equal(source.sweeps.length, 0);
+});
+
 t.test('a session that is aborted before it begins still takes the flows out', async (t) => {
   const log: string[] = [];
   const sink = new FakeSink('a', log);

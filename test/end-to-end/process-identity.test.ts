@@ -48,7 +48,7 @@ function createStage(t: Teardown): Stage {
     capture: 'interface',
     interface: [pair.a.interfaceName],
     ...{ activeTimeout: '600', idleTimeout: '600', maxFlows: '4096', attach: 'auto' },
-    sampling: 'none',
+    ...{ sampling: 'none', track: 'full' },
     ...{ kernelName: '(kernel)', forwardedName: '(forwarded)', unknownName: '(unknown)' },
     netns: pair.a.name,
     cgroup,

@@ -21,7 +21,7 @@ function open(t: Owner, seed: Buffer, capture: 'interface' | 'sockets' = 'interf
     {
       capture,
       sampling: { kind: 'flow', interval: INTERVAL },
-      samplingSeed: seed,
+      hashSeed: seed,
       watchedCgroup: 1n,
     },
   );
