@@ -16,13 +16,16 @@ const ITERATORS = [
 
 const readAsync = promisify(read);
 
+type InTurn = (read: () => Promise<number>) => Promise<number>;
+
 export interface CacheIterators {
   /**
    * One pass over both maps.
    * @param itemOctets what the program writes of a flow
-   * @returns whole items; the memory is reused
+   * @param inTurn runs each read of the pass when the settings are those of the pass
+   * @returns whole items; the memory is reused within the pass
    */
-  readonly read: (itemOctets: number) => AsyncIterable<Buffer>;
+  readonly read: (itemOctets: number, inTurn: InTurn) => AsyncIterable<Buffer>;
   readonly close: () => void;
 }
 
@@ -40,9 +43,10 @@ export function attachCacheIterators(object: BpfObject): CacheIterators {
     close();
     throw error;
   }
-  const buffer = Buffer.alloc(READ_OCTETS);
-  async function* readAll(itemOctets: number): AsyncIterable<Buffer> {
-    for (const link of links) yield* readIterator(object, link, buffer, itemOctets);
+  async function* readAll(itemOctets: number, inTurn: InTurn): AsyncIterable<Buffer> {
+    const buffer = Buffer.allocUnsafe(READ_OCTETS);
+    // None is left once they are closed.
+    for (const link of links) yield* readIterator(object, link, { buffer, itemOctets, inTurn });
   }
   return { read: readAll, close };
 }
@@ -60,14 +64,13 @@ function attachIterator(object: BpfObject, program: string, map: string): LinkPo
 async function* readIterator(
   object: BpfObject,
   link: LinkPointer,
-  buffer: Buffer,
-  itemOctets: number,
+  { buffer, itemOctets, inTurn }: { buffer: Buffer; itemOctets: number; inTurn: InTurn },
 ): AsyncIterable<Buffer> {
   const fd = object.libbpf.createIterator(object.libbpf.linkFd(link));
   if (fd < 0) throw object.error(-fd, 'sweep the flow cache');
   try {
     for (;;) {
-      const bytesRead = await readOrRetry(fd, buffer);
+      const bytesRead = await inTurn(() => readOrRetry(fd, buffer));
       if (bytesRead === 0) return;
       if (bytesRead % itemOctets !== 0) {
         throw new BpfError('EIO', 'sweep the flow cache', `${bytesRead} octets are no whole items`);

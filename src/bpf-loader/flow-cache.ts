@@ -9,6 +9,7 @@ import type {
   SweepScope,
 } from '../flow/flow-source.js';
 import type { FlowTimeouts } from '../flow/flow-timeouts.js';
+import { BpfError } from './bpf-error.js';
 import type { BpfObject } from './bpf-object.js';
 import { attachCacheIterators, type CacheIterators } from './cache-iterator.js';
 import { expirySettingsBytes, type ExpirySettings } from './expiry-settings.js';
@@ -56,19 +57,28 @@ export function openFlowCache(object: BpfObject, options: FlowCacheOptions): Flo
     flowCount: () => cache.flowCount(),
     counters: () => readCounters(object),
     close: () => {
+      cache.close();
       overflow.close();
       iterators.close();
     },
   };
 }
 
+type PassSettings = Pick<ExpirySettings, 'scope' | 'earlyUntilNs'>;
+
 class CachePasses {
   readonly #object: BpfObject;
   readonly #iterators: CacheIterators;
   readonly #overflow: Overflow;
   readonly #options: FlowCacheOptions;
-  /** There is one place for the settings of a pass. */
-  readonly #turns = new Turns();
+  /** One sweep at a time. */
+  readonly #sweeps = new Turns();
+  /**
+   * There is one place for the settings of a pass, and who looks at the flows must not wait for a sweep
+   * that waits for a collector: so each read of a pass is a turn.
+   */
+  readonly #reads = new Turns();
+  #isClosed = false;
 
   constructor(
     object: BpfObject,
@@ -83,7 +93,7 @@ class CachePasses {
   }
 
   async *sweep(scope: SweepScope): AsyncIterable<FlowRecordBatch> {
-    const done = await this.#turns.next();
+    const done = await this.#sweeps.next();
     try {
       const earlyUntilNs = scope === 'expired' ? await this.#earlyUntilNs() : undefined;
       yield* this.#records({ scope, earlyUntilNs });
@@ -93,13 +103,13 @@ class CachePasses {
     }
   }
 
-  async *flows(): AsyncIterable<FlowRecordBatch> {
-    const done = await this.#turns.next();
-    try {
-      yield* this.#records({ scope: 'peek' });
-    } finally {
-      done();
-    }
+  flows(): AsyncIterable<FlowRecordBatch> {
+    return this.#records({ scope: 'peek' });
+  }
+
+  /** Whoever is still looking at the flows gets an error at the next read. */
+  close(): void {
+    this.#isClosed = true;
   }
 
   flowCount(): number {
@@ -107,13 +117,24 @@ class CachePasses {
     return FLOWS_CREATED - FLOWS_DELETED;
   }
 
-  async *#records(
-    settings: Pick<ExpirySettings, 'scope' | 'earlyUntilNs'>,
-  ): AsyncIterable<FlowRecordBatch> {
-    this.#write(settings);
-    for await (const bytes of this.#iterators.read(FLOW_RECORD.size)) {
+  async *#records(settings: PassSettings): AsyncIterable<FlowRecordBatch> {
+    for await (const bytes of this.#pass(settings, FLOW_RECORD.size)) {
       yield { bytes, count: bytes.length / FLOW_RECORD.size };
     }
+  }
+
+  #pass(settings: PassSettings, itemOctets: number): AsyncIterable<Buffer> {
+    const bytes = this.#settingsBytes(settings);
+    return this.#iterators.read(itemOctets, async (read) => {
+      const done = await this.#reads.next();
+      try {
+        if (this.#isClosed) throw new BpfError('ECANCELED', 'read the flow cache', 'it is closed');
+        this.#write(bytes);
+        return await read();
+      } finally {
+        done();
+      }
+    });
   }
 
   /** Since when a flow has been silent that ends so that the others have room. */
@@ -121,10 +142,9 @@ class CachePasses {
     const { maxFlows = Infinity } = this.#options;
     const surplus = this.flowCount() - maxFlows;
     if (surplus <= 0) return undefined;
-    this.#write({ scope: 'last seen' });
     let base: bigint | undefined;
     const times: number[] = [];
-    for await (const bytes of this.#iterators.read(TIME_OCTETS)) {
+    for await (const bytes of this.#pass({ scope: 'last seen' }, TIME_OCTETS)) {
       for (let at = 0; at < bytes.length; at += TIME_OCTETS) {
         const lastNs = bytes.readBigUInt64LE(at);
         base ??= lastNs;
@@ -136,9 +156,12 @@ class CachePasses {
     return base === undefined || until === undefined ? undefined : base + BigInt(until);
   }
 
-  #write(settings: Pick<ExpirySettings, 'scope' | 'earlyUntilNs'>): void {
+  #settingsBytes(settings: PassSettings): Buffer {
     const { timeouts, nowNs } = this.#options;
-    const bytes = expirySettingsBytes({ ...settings, timeouts, nowNs: nowNs?.() });
+    return expirySettingsBytes({ ...settings, timeouts, nowNs: nowNs?.() });
+  }
+
+  #write(bytes: Buffer): void {
     const map = this.#object.mapFd('expiry_settings');
     const result = this.#object.libbpf.update(map, KEY_ZERO, bytes, BPF_ANY);
     if (result < 0) throw this.#object.error(-result, 'write the expiry settings');

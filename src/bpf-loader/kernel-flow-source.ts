@@ -1,5 +1,5 @@
 // The kernel's flow cache as a FlowSource: loads the programs, attaches them, sweeps the cache.
-import type { FlowSource } from '../flow/flow-source.js';
+import type { FlowRecordBatch, FlowSource } from '../flow/flow-source.js';
 import type { FlowTimeouts } from '../flow/flow-timeouts.js';
 import type { MeteredInterface } from '../flow/metering-status.js';
 import type { ProcessEventSource } from '../flow/process-event-source.js';
@@ -50,6 +50,12 @@ export interface KernelFlowSource extends FlowSource {
   readonly metered: () => Metered;
   /** Attaches to interfaces that appeared, forgets those that went. Cheap; call it often. */
   readonly rescanInterfaces: () => void;
+  /** Attaches again after stop(). @throws BpfError when it cannot; then nothing is attached */
+  readonly resume: () => void;
+  /** A record of every flow, which stays in the cache; its end reason is 0. Waits for no sweep. */
+  readonly flows: () => AsyncIterable<FlowRecordBatch>;
+  /** How many flows there are. */
+  readonly flowCount: () => number;
   /** Interfaces of the metered network namespace; at sockets, of the own one. */
   readonly interfaces: () => readonly MeteredInterface[];
 }
@@ -103,16 +109,31 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
   const { filter } = options;
   const packetFilter =
     filter === undefined ? undefined : resources.add(openPacketFilter(object, filter));
-  const capture = resources.add(attach(packetFilter));
+  let capture = attach(packetFilter);
+  let isStopped = false;
+  const stop = (): void => {
+    isStopped = true;
+    capture.close();
+  };
+  resources.add({ close: stop });
   const netns = options.capture === 'sockets' ? undefined : options.netns;
   const names = resources.add(openInterfaceNames(netns));
   return {
     processes,
-    metered: capture.metered,
-    rescanInterfaces: capture.rescanInterfaces,
+    metered: () => capture.metered(),
+    rescanInterfaces: () => {
+      if (!isStopped) capture.rescanInterfaces();
+    },
     interfaces: names.interfaces,
-    stop: capture.close,
+    stop,
+    resume: () => {
+      if (!isStopped) return;
+      capture = attach(packetFilter);
+      isStopped = false;
+    },
     sweep: cache.sweep,
+    flows: cache.flows,
+    flowCount: cache.flowCount,
     counters: cache.counters,
     isCrowded: () => cache.flowCount() > maxFlows,
     close: () => {

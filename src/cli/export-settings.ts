@@ -17,6 +17,8 @@ export interface ExportOptionValues extends MeterOptionValues, SoftflowdWords {
   readonly collector?: readonly string[];
   readonly balance?: boolean;
   readonly source?: string;
+  readonly control?: string;
+  readonly pidfile?: string;
   readonly foreground?: boolean;
   readonly verbose?: boolean;
   /** Words of one filter expression. */

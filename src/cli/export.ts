@@ -7,7 +7,8 @@ import {
 } from '../daemon/collector-settings.js';
 import { addressText } from '../daemon/collector-address.js';
 import { checkSampling, type CollectorConfig } from '../daemon/export-config.js';
-import { runExporter } from '../daemon/run-meter.js';
+import { runExporter, type MeterHooks } from '../daemon/run-meter.js';
+import { addControlOptions, readControl, runWithPidFile } from './control-options.js';
 import {
   EXPORT_DESCRIPTION,
   EXPORT_HELP,
@@ -49,6 +50,7 @@ export function exportCommand(io: ProgramIo, defaults: ExportDefaults = EXPORT_D
     'send from this address of the host (default: by route)',
   );
   for (const name of SETTING_NAMES) command.addOption(settingOption(name, defaults));
+  addControlOptions(command);
   addFilterArgument(addMeterOptions(command, defaults));
   addSoftflowdOptions(command).addHelpText('after', isSoftflowd ? SOFTFLOWD_HELP : EXPORT_HELP);
   return command.action((filter: string[], options: ExportOptionValues) =>
@@ -90,8 +92,9 @@ async function runExport(
   });
   checkSampling(config, meter.sampling);
   for (const line of notices) notice(io, line);
-  const summary = await runExporter(meter, config, {
+  const hooks: MeterHooks = {
     signal: io.stopSignal(),
+    control: readControl(options.control, defaults.isSoftflowd ? 'softflowd' : 'procflow'),
     onNotice: (line) => {
       notice(io, line);
     },
@@ -100,7 +103,8 @@ async function runExport(
       const told = where === '' ? 'statistics only' : where;
       notice(io, `metering ${meteredText(metered)}${choiceClauses(meter)}; ${told}; Ctrl-C ends`);
     },
-  });
+  };
+  const summary = await runWithPidFile(options.pidfile, () => runExporter(meter, config, hooks));
   for (const line of exportSummaryLines(summary)) notice(io, line);
 }
 

@@ -40,7 +40,8 @@ export function flowJson(
   return printableJson({
     flowStartMilliseconds: epochMs(bytes, offset + F.first_ns.offset, bootEpoch),
     flowEndMilliseconds: epochMs(bytes, offset + F.last_ns.offset, bootEpoch),
-    flowEndReason: nameOf(END_REASONS, record.endReason),
+    // A flow that goes on has none.
+    flowEndReason: record.endReason === 0 ? null : nameOf(END_REASONS, record.endReason),
     flowDirection: nameOf(DIRECTIONS, record.direction),
     interfaceIndex: record.interfaceIndex,
     networkNamespace: record.networkNamespace,

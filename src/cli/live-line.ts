@@ -113,7 +113,7 @@ function isForwarded(record: FlowRecord): boolean {
   );
 }
 
-function processText(record: FlowRecord, side: FlowSide, names: NonProcessNames): string {
+export function processText(record: FlowRecord, side: FlowSide, names: NonProcessNames): string {
   const pid = record.pid(side);
   if (pid !== 0) return `${printable(record.comm(side))}[${pid}]`;
   const kind = nonProcessKind(record.attributionMethod(side));

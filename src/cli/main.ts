@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { describeError } from '../daemon/describe-error.js';
+import { ctlCommand } from './ctl.js';
 import { doctorCommand } from './doctor.js';
 import { exportCommand } from './export.js';
 import { liveCommand } from './live.js';
@@ -41,7 +42,7 @@ function buildProgram(io: ProgramIo, name: ProgramName): Command {
     .option(...DEBUG_OPTION)
     .helpCommand(false)
     .addHelpText('after', MORE);
-  const commands = [exportCommand(io), liveCommand(io), doctorCommand(io)];
+  const commands = [exportCommand(io), liveCommand(io), ctlCommand(io), doctorCommand(io)];
   for (const command of commands)
     program.addCommand(command.helpOption('-h, --help', 'print this help'));
   configure(io, [program, ...commands]);

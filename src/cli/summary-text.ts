@@ -121,7 +121,7 @@ function processLines({ known, ...trouble }: ProcessStatistics): string[] {
 /** How many, and of what. */
 type Loss = readonly [count: number, what: string];
 
-function meterLosses({ counters, errors, flowsLeftBehind }: MeterSummary): Loss[] {
+function meterLosses({ counters, errors, flowsLeftBehind, deleted }: MeterSummary): Loss[] {
   return [
     [counters?.LOST_PACKETS ?? 0, 'packets that were not metered: cache and ring buffer were full'],
     [counters?.OWNERS_NOT_STORED ?? 0, 'sockets without an owner: no memory for it'],
@@ -131,6 +131,10 @@ function meterLosses({ counters, errors, flowsLeftBehind }: MeterSummary): Loss[
     [errors.recordsNotWritten, 'records that could not be written'],
     [counters === undefined ? 1 : 0, "failure to read the kernel's counters"],
     [flowsLeftBehind, 'flows that were still in the cache at the end'],
+    [
+      deleted.records,
+      `flow records (${deleted.packets} packets, ${deleted.octets} octets) deleted on request (delete-all)`,
+    ],
   ];
 }
 

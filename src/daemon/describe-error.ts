@@ -3,6 +3,7 @@ import { BpfError } from '../bpf-loader/bpf-error.js';
 import { FilterError } from '../bpf-loader/filter/compile-filter.js';
 import { ExportError } from '../exporter/export-error.js';
 import { ConfigError } from './config-error.js';
+import { ControlError } from './control/control-client.js';
 
 interface ErrorDescription {
   /** Without the program's name and without a newline. */
@@ -15,9 +16,11 @@ interface ErrorDescription {
   readonly details: string;
 }
 
+const FORESEEN = [BpfError, ExportError, ControlError] as const;
+
 export function describeError(error: unknown): ErrorDescription {
   const isUsage = error instanceof ConfigError || error instanceof FilterError;
-  const isUnexpected = !(isUsage || error instanceof BpfError || error instanceof ExportError);
+  const isUnexpected = !(isUsage || FORESEEN.some((kind) => error instanceof kind));
   const message = error instanceof Error ? error.message : String(error);
   const details: string[] = [];
   if (error instanceof BpfError && error.verifierLog !== undefined) {

@@ -1,16 +1,12 @@
 // One metering session: sweeps the flow source into the sinks until it is told to stop, then
 // takes out what is left and closes everything.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FLOW_END_REASON, FLOW_RECORD } from '../flow/flow-contract.gen.js';
-import { FlowRecord } from '../flow/flow-record.js';
 import type { FlowSink } from '../flow/flow-sink.js';
-import type {
-  FlowRecordBatch,
-  FlowSource,
-  MeterCounters,
-  SweepScope,
-} from '../flow/flow-source.js';
-import { AttributionCount, type AttributionSummary } from './attribution-count.js';
+import type { FlowSource, MeterCounters, SweepScope } from '../flow/flow-source.js';
+import { Turns } from '../bpf-loader/turns.js';
+import type { AttributionSummary } from './attribution-count.js';
+import type { FlowStatisticsSummary } from './flow-statistics.js';
+import { RecordCounts, type EndReasons, type RecordTotals } from './record-counts.js';
 
 export interface MeterSessionOptions {
   readonly source: FlowSource;
@@ -23,20 +19,24 @@ export interface MeterSessionOptions {
   readonly rescanInterfaces?: () => void;
   /** Told of an error that does not stop the session; the same one at most once a minute. */
   readonly onNotice: (line: string) => void;
+  /** Told of each sweep. */
+  readonly onSweep?: (sweep: SweepOutcome) => void;
   /** Waits; ends early, without an error, when the signal is aborted. For tests. */
   readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly nowMs?: () => number;
 }
 
-type EndReasonName = keyof typeof FLOW_END_REASON;
-
-export interface MeterSummary {
+export interface SweepOutcome {
+  readonly scope: SweepScope;
   readonly durationMs: number;
-  /** Flow records that the source gave, and what they sum up to. */
-  readonly records: number;
-  readonly packets: number;
-  readonly octets: number;
-  readonly endReasons: Readonly<Partial<Record<EndReasonName, number>>>;
+  /** Undefined when the source failed. */
+  readonly records: number | undefined;
+}
+
+/** Of the flow records that the source gave for the sinks. */
+export interface MeterSummary extends RecordTotals {
+  readonly durationMs: number;
+  readonly endReasons: EndReasons;
   /** How the processes were found. */
   readonly attribution: AttributionSummary;
   /** What the kernel counted; undefined when it could not be asked at the end. */
@@ -44,6 +44,25 @@ export interface MeterSummary {
   readonly errors: SessionErrors;
   /** Flows that the last passes could not take out of the cache: they are lost. */
   readonly flowsLeftBehind: number;
+  /** Flow records that were dropped because somebody asked for it. */
+  readonly deleted: RecordTotals;
+}
+
+export interface RunningMeterSession {
+  /** Rejects with what the source throws when it fails for good. */
+  readonly ended: Promise<MeterSummary>;
+  readonly statistics: () => FlowStatisticsSummary;
+  /** Of now; counters only at the end. */
+  readonly totals: () => Pick<MeterSummary, 'deleted' | 'errors'> & RecordTotals;
+  /**
+   * Every flow leaves the cache for the sinks, after the sweep that there may be. Resolves to the number
+   * of records.
+   */
+  readonly expireAll: () => Promise<number>;
+  /** Every flow leaves the cache and is dropped. */
+  readonly deleteAll: () => Promise<RecordTotals>;
+  /** The session will end, once it is aborted, without its last sweep. */
+  readonly abandon: () => void;
 }
 
 interface SessionErrors {
@@ -70,8 +89,26 @@ const NOTICE_INTERVAL_MS = 60_000;
  * case; an error in closing is a notice, because the session's outcome is worth more.
  * @throws what the source throws when it fails for good
  */
-export async function runMeterSession(options: MeterSessionOptions): Promise<MeterSummary> {
+export function runMeterSession(options: MeterSessionOptions): Promise<MeterSummary> {
+  return startMeterSession(options).ended;
+}
+
+/** The same, for those who want something of it while it runs. */
+export function startMeterSession(options: MeterSessionOptions): RunningMeterSession {
   const session = new MeterSession(options);
+  return {
+    ended: run(session),
+    statistics: () => session.statistics(),
+    totals: () => session.totals(),
+    expireAll: () => session.expireAll(),
+    deleteAll: () => session.deleteAll(),
+    abandon: () => {
+      session.abandon();
+    },
+  };
+}
+
+async function run(session: MeterSession): Promise<MeterSummary> {
   try {
     await session.sweepUntilAborted();
     await session.sweepOut();
@@ -85,15 +122,15 @@ class MeterSession {
   readonly #options: MeterSessionOptions;
   readonly #nowMs: () => number;
   readonly #startMs: number;
-  readonly #view = new FlowRecord();
   readonly #noticedMs = new Map<string, number>();
-  readonly #endReasons = new Map<number, number>();
-  readonly #attribution = new AttributionCount();
+  readonly #counts = new RecordCounts();
+  readonly #deleted = new RecordCounts();
   readonly #errors = { sweeps: 0, rescans: 0, sinks: 0, recordsNotWritten: 0 };
-  #records = 0;
-  #packets = 0;
-  #octets = 0;
+  /** Sweeps of the session and those that somebody asks for. */
+  readonly #turns = new Turns();
   #failedSweepsInARow = 0;
+  #isAbandoned = false;
+  #isOver = false;
 
   constructor(options: MeterSessionOptions) {
     this.#options = options;
@@ -116,7 +153,7 @@ class MeterSession {
         if (signal.aborted) return;
         // Measured from the start of this sweep, so that a slow one does not shift the others.
         next = this.#nowMs() + sweepIntervalMs;
-        await this.#sweepOrCount('expired');
+        await this.#inTurn(() => this.#sweepOrCount('expired'));
       }
     } finally {
       clearInterval(rescan);
@@ -138,41 +175,73 @@ class MeterSession {
    * Every flow leaves the cache, with "forced end", until a pass finds none. A flow on which a writer
    * is still at work is passed over: the kernel's counters tell whether one is left.
    */
-  async sweepOut(): Promise<void> {
+  sweepOut(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#isOver = true;
+      await this.#sweepOut();
+    });
+  }
+
+  async #sweepOut(): Promise<void> {
     try {
       this.#options.source.stop();
     } catch (error) {
       this.#notice('stop metering', error);
     }
-    for (let pass = 0; pass < MAX_FINAL_PASSES; pass++) {
+    for (let pass = 0; pass < MAX_FINAL_PASSES && !this.#isAbandoned; pass++) {
       if ((await this.#sweepOrCount('all')) !== 0) continue;
       if (flowsInCache(this.#counters()) === 0) return;
       await sleep(FINAL_PAUSE_MS);
     }
   }
 
+  expireAll(): Promise<number> {
+    return this.#onRequest(async () => {
+      const records = await this.#sweepOrCount('all');
+      if (records === undefined) throw new Error('the flow cache could not be read');
+      return records;
+    });
+  }
+
+  deleteAll(): Promise<RecordTotals> {
+    return this.#onRequest(async () => {
+      const deleted = new RecordCounts();
+      for await (const batch of this.#options.source.sweep('all')) {
+        this.#deleted.add(batch);
+        deleted.add(batch);
+      }
+      return deleted.totals();
+    });
+  }
+
+  abandon(): void {
+    this.#isAbandoned = true;
+  }
+
+  statistics(): FlowStatisticsSummary {
+    return this.#counts.statistics();
+  }
+
+  totals(): Pick<MeterSummary, 'deleted' | 'errors'> & RecordTotals {
+    const errors = { ...this.#errors };
+    return { ...this.#counts.totals(), deleted: this.#deleted.totals(), errors };
+  }
+
   summary(): MeterSummary {
-    const endReasons: Partial<Record<EndReasonName, number>> = {};
-    for (const [name, value] of Object.entries(FLOW_END_REASON)) {
-      const count = this.#endReasons.get(value);
-      if (count !== undefined) endReasons[name as EndReasonName] = count;
-    }
     const counters = this.#counters();
     return {
+      ...this.totals(),
       durationMs: this.#nowMs() - this.#startMs,
-      records: this.#records,
-      packets: this.#packets,
-      octets: this.#octets,
-      endReasons,
-      attribution: this.#attribution.summary(),
+      endReasons: this.#counts.endReasons(),
+      attribution: this.#counts.attribution(),
       counters,
-      errors: { ...this.#errors },
       flowsLeftBehind: flowsInCache(counters),
     };
   }
 
   /** Source first, then the sinks; each is closed even when another fails to. */
   async close(): Promise<void> {
+    this.#isOver = true;
     try {
       this.#options.source.close();
     } catch (error) {
@@ -185,15 +254,32 @@ class MeterSession {
     }
   }
 
+  #onRequest<Result>(act: () => Promise<Result>): Promise<Result> {
+    return this.#inTurn(() => {
+      if (this.#isOver) throw new Error('the session is ending');
+      return act();
+    });
+  }
+
+  async #inTurn<Result>(act: () => Promise<Result>): Promise<Result> {
+    const done = await this.#turns.next();
+    try {
+      return await act();
+    } finally {
+      done();
+    }
+  }
+
   /** Returns the number of records; undefined when the source failed, which is counted. */
   async #sweepOrCount(scope: SweepScope): Promise<number | undefined> {
+    const startMs = this.#nowMs();
     let records: number | undefined = 0;
     try {
       // Not broken off when the signal is aborted: a batch that was read but not asked for would
       // be lost. A sweep ends soon by itself.
       for await (const batch of this.#options.source.sweep(scope)) {
         records += batch.count;
-        this.#count(batch);
+        this.#counts.add(batch);
         await this.#toEachSink((sink) => sink.write(batch), batch.count);
       }
       this.#failedSweepsInARow = 0;
@@ -205,18 +291,8 @@ class MeterSession {
       this.#notice('sweep the flow cache', error);
     }
     await this.#toEachSink((sink) => sink.flush(), 0);
+    this.#options.onSweep?.({ scope, records, durationMs: this.#nowMs() - startMs });
     return records;
-  }
-
-  #count(batch: FlowRecordBatch): void {
-    this.#records += batch.count;
-    for (let i = 0; i < batch.count; i++) {
-      const record = this.#view.at(batch.bytes, i * FLOW_RECORD.size);
-      this.#packets += record.packets;
-      this.#octets += record.octets;
-      this.#attribution.add(record);
-      this.#endReasons.set(record.endReason, (this.#endReasons.get(record.endReason) ?? 0) + 1);
-    }
   }
 
   /** A sink that fails keeps no other from its records. */

@@ -3,7 +3,11 @@ import { loadExportSockets } from '../bpf-loader/export-sockets.js';
 import { createBalancedSink } from '../exporter/balanced-sink.js';
 import type { ExportStatistics } from '../exporter/export-counters.js';
 import { DEFAULT_MAX_MESSAGE_OCTETS } from '../exporter/export-options.js';
-import { createExportingProcess, type ExportingProcess } from '../exporter/exporting-process.js';
+import {
+  createExportingProcess,
+  type ExportingProcess,
+  type TemplateResending,
+} from '../exporter/exporting-process.js';
 import type { MessageTransport } from '../exporter/delivery/message-transport.js';
 import { createFileTransport } from '../exporter/transports/file-transport.js';
 import { createTcpTransport } from '../exporter/transports/tcp-transport.js';
@@ -47,6 +51,17 @@ export interface CollectorStatistics extends ExportStatistics {
 export interface OpenExporters {
   readonly sinks: readonly FlowSink[];
   readonly statistics: () => readonly CollectorStatistics[];
+  /** Sends templates and options at once, where that is of use. */
+  readonly resendTemplates: () => readonly CollectorTemplates[];
+  /** Looks up now where the collectors are. */
+  readonly refresh: () => void;
+  /** What is not sent by now is lost; close() waits for nothing. */
+  readonly abandon: () => void;
+}
+
+export interface CollectorTemplates {
+  readonly destination: string;
+  readonly sent: TemplateResending;
 }
 
 /** Messages without a path that they have to fit: fewer headers. */
@@ -71,14 +86,25 @@ export async function openExporters(
     for (const exporter of exporters) await exporter.close();
     throw error;
   }
+  const destination = (i: number): string => {
+    const address = collectors[i]?.address;
+    return address === undefined ? '' : addressText(address);
+  };
   return {
     sinks: isBalanced ? [createBalancedSink(exporters)] : exporters,
     statistics: () =>
-      exporters.map((exporter, i) => {
-        const address = collectors[i]?.address;
-        const destination = address === undefined ? '' : addressText(address);
-        return { destination, ...exporter.statistics() };
-      }),
+      exporters.map((exporter, i) => ({ destination: destination(i), ...exporter.statistics() })),
+    resendTemplates: () =>
+      exporters.map((exporter, i) => ({
+        destination: destination(i),
+        sent: exporter.resendTemplates(),
+      })),
+    refresh: () => {
+      for (const exporter of exporters) exporter.refresh();
+    },
+    abandon: () => {
+      for (const exporter of exporters) exporter.abandon();
+    },
   };
 }
 

@@ -7,29 +7,41 @@ import type { Metered } from '../bpf-loader/packet-capture.js';
 import { findCgroup2Mount } from '../bpf-loader/socket-hooks.js';
 import type { KernelClock } from '../flow/clock.js';
 import type { FlowSink } from '../flow/flow-sink.js';
+import type { FlowSource } from '../flow/flow-source.js';
 import type { FlowTimeouts } from '../flow/flow-timeouts.js';
 import type { MeteredInterface, MeteringStatus } from '../flow/metering-status.js';
 import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory, ProcessStatistics } from '../flow/process-directory.js';
 import { KnownProcesses } from '../process/known-processes.js';
+import { openControl, type ControlPlace, type ControlProtocol } from './control/control-place.js';
+import { DebugLevel } from './control/debug-level.js';
+import { createMeterControl } from './control/session-control.js';
 import type { ExportConfig } from './export-config.js';
 import type { MeterConfig } from './meter-config.js';
 import { describeError } from './describe-error.js';
 import { MeteringLossWatch, NO_LOSSES } from './metering-losses.js';
 import { claimObservationDomain } from './observation-domain.js';
 import { openExporters, type CollectorStatistics, type OpenExporters } from './open-exporters.js';
-import { runMeterSession, type MeterSummary } from './meter-session.js';
+import { startMeterSession, type MeterSummary } from './meter-session.js';
 import type { TimeoutConfig } from './timeouts-config.js';
 
-export type { Metered };
+export type { ControlProtocol, Metered };
 
-interface MeterHooks {
+export interface MeterHooks {
   /** Ends the session in good order. */
   readonly signal: AbortSignal;
   /** Packets are being metered from now on, in these places. */
   readonly onMetering: (metered: Metered) => void;
   /** What an operator should know but what stops nothing; one line each. */
   readonly onNotice: (line: string) => void;
+  /** Where the session can be asked and told, if anywhere. */
+  readonly control?: ControlConfig | undefined;
+}
+
+export interface ControlConfig {
+  /** Of a Unix socket. */
+  readonly path: string;
+  readonly protocol: ControlProtocol;
 }
 
 /** What a sink needs to turn a record into something to read. */
@@ -66,17 +78,37 @@ const MAX_RETAIN_MS = 24 * 3_600_000;
  */
 export async function runMeter(
   config: MeterConfig,
-  openSinks: (context: FlowContext) => Promise<readonly FlowSink[]>,
+  openSinks: (context: FlowContext) => Promise<readonly FlowSink[] | OpenExporters>,
   hooks: MeterHooks,
 ): Promise<RunSummary> {
   if (config.filter !== undefined) checkFilter(config.filter, config.capture);
+  const { control: wanted, onNotice } = hooks;
+  const place: ControlPlace = {};
+  // Before anything is metered: a path that cannot be had is known at once.
+  const socket =
+    wanted === undefined ? undefined : await openControl(place, { ...wanted, onNotice });
+  try {
+    return await runControlled(config, openSinks, { ...hooks, place });
+  } finally {
+    delete place.control;
+    await socket?.close();
+  }
+}
+
+async function runControlled(
+  config: MeterConfig,
+  openSinks: (context: FlowContext) => Promise<readonly FlowSink[] | OpenExporters>,
+  hooks: MeterHooks & { readonly place: ControlPlace },
+): Promise<RunSummary> {
   const clock = openKernelClock();
   const directory = openDirectory(config, clock);
   const { nonProcessNames } = config;
   const metering: { source?: KernelFlowSource } = {};
   const status = meteringStatus(config, metering, hooks.onNotice);
   // The sinks first: a collector that cannot be reached is known before the kernel is touched.
-  const sinks = await openSinks({ clock, directory, nonProcessNames, status });
+  const opened = await openSinks({ clock, directory, nonProcessNames, status });
+  const exporters = 'sinks' in opened ? opened : undefined;
+  const sinks = 'sinks' in opened ? opened.sinks : opened;
   let source: KernelFlowSource;
   try {
     source = openKernelFlowSource({ ...config, onNotice: hooks.onNotice });
@@ -86,26 +118,33 @@ export async function runMeter(
   }
   metering.source = source;
   directory.follow(source.processes);
-  const session = runMeterSession({
-    source: {
-      ...source,
-      // A sink that is still closing may ask, and what the kernel knew is gone by then.
-      close: () => {
-        try {
-          status.interfaces();
-          status.losses();
-        } finally {
-          delete metering.source;
-          source.close();
-        }
-      },
-    },
+  const stop = new AbortController();
+  const debugLevel = new DebugLevel(hooks.onNotice);
+  const session = startMeterSession({
+    source: beforeClose(source, () => {
+      try {
+        // A sink that is still closing may ask, and what the kernel knew is gone by then.
+        status.interfaces();
+        status.losses();
+      } finally {
+        delete metering.source;
+        delete hooks.place.control;
+      }
+    }),
     sinks,
     sweepIntervalMs: sweepIntervalMs(config),
-    signal: hooks.signal,
+    signal: AbortSignal.any([hooks.signal, stop.signal]),
     onNotice: hooks.onNotice,
-    rescanInterfaces: () => {
-      source.rescanInterfaces();
+    onSweep: (sweep) => {
+      debugLevel.sweepDone(sweep, source.flowCount, () => exporters?.statistics() ?? []);
+    },
+    rescanInterfaces: source.rescanInterfaces,
+  });
+  hooks.place.control = createMeterControl({
+    ...{ session, source, exporters, clock, directory, nonProcessNames, debugLevel },
+    timeouts: { timeouts: config.timeouts, sweepIntervalMs: sweepIntervalMs(config) },
+    stop: () => {
+      stop.abort();
     },
   });
   hooks.onMetering(source.metered());
@@ -113,10 +152,23 @@ export async function runMeter(
     directory.drain();
   }, DRAIN_INTERVAL_MS);
   try {
-    return { ...(await session), processes: directory.statistics() };
+    return { ...(await session.ended), processes: directory.statistics() };
   } finally {
     clearInterval(drain);
   }
+}
+
+function beforeClose(source: FlowSource, act: () => void): FlowSource {
+  return {
+    ...source,
+    close: () => {
+      try {
+        act();
+      } finally {
+        source.close();
+      }
+    },
+  };
 }
 
 /** Of the source while there is one: sinks are opened before it and closed after. */
@@ -175,7 +227,7 @@ export async function runExporter(
   let exporters: OpenExporters | undefined;
   const domain = await claimObservationDomain(observedPlace(meter));
   try {
-    const openSinks = async (context: FlowContext): Promise<readonly FlowSink[]> => {
+    const openSinks = async (context: FlowContext): Promise<OpenExporters> => {
       const { onNotice } = hooks;
       const observationDomainId = domain.id;
       exporters = await openExporters(config, {
@@ -185,7 +237,7 @@ export async function runExporter(
         observationDomainId,
         onNotice,
       });
-      return exporters.sinks;
+      return exporters;
     };
     const summary = await runMeter(meter, openSinks, hooks);
     if (exporters === undefined) throw new Error('the session ended without an exporter');

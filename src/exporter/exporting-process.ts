@@ -40,7 +40,16 @@ export interface ExportingProcess extends FlowSink {
   /** Resolves when everything has arrived, nothing moves for `patienceMs`, or `mostMs` are over. */
   drain(patienceMs: number, mostMs?: number): Promise<void>;
   statistics(): ExportStatistics;
+  /** Sends templates and options before anything else; says whether it does. */
+  resendTemplates(): TemplateResending;
+  /** Looks up now where the collector is. */
+  refresh(): void;
+  /** Ends at once: what has not been sent is lost, and close() waits for nothing. */
+  abandon(): void;
 }
+
+/** Or why not: they are sent once in a session that loses nothing, or the format has none. */
+export type TemplateResending = 'now' | 'once a session' | 'no templates';
 
 /**
  * Throws an ExportError for options that cannot be met. Sending never throws: what fails is
@@ -62,6 +71,8 @@ class Exporter implements ExportingProcess {
   readonly #delivery: Delivery;
   #isOpen = false;
   #isInSweep = false;
+  #isAbandoned = false;
+  readonly #hasTemplates: boolean;
 
   constructor(options: ExportingProcessOptions, transport: MessageTransport) {
     const { version, maxMessageOctets } = options;
@@ -70,6 +81,7 @@ class Exporter implements ExportingProcess {
     checkOptions(options, leastMessageOctets(version, templates), transport.isReliable);
     const plan = planExport(version, templates, maxMessageOctets);
     const names = createApplicationNames(version, options.templates, maxMessageOctets);
+    this.#hasTemplates = plan.templateFormat !== undefined;
     this.#encoder = new FlowEncoder(plan, options, names);
     this.#uptime = new UptimeClock(options.clock);
     const control = controlMessages(plan, options, () => this.statistics());
@@ -135,7 +147,7 @@ class Exporter implements ExportingProcess {
       // A session that could not begin has nothing to say, no templates either.
       if (this.#delivery.isStarted) {
         await this.#flush('all');
-        await this.#delivery.drain(CLOSE_PATIENCE_MS, MOST_CLOSE_MS);
+        if (!this.#isAbandoned) await this.#delivery.drain(CLOSE_PATIENCE_MS, MOST_CLOSE_MS);
       }
     } finally {
       this.#isOpen = false;
@@ -147,6 +159,23 @@ class Exporter implements ExportingProcess {
     this.#delivery.noteArrivals();
     const refusals = this.#transport.refusals();
     return Object.assign({ refusals, ...this.#encoder.counts() }, this.#counters);
+  }
+
+  resendTemplates(): TemplateResending {
+    if (!this.#hasTemplates) return 'no templates';
+    if (this.#transport.isReliable) return 'once a session';
+    this.#session.expireTemplates();
+    this.#delivery.wake();
+    return 'now';
+  }
+
+  refresh(): void {
+    this.#transport.refresh?.();
+  }
+
+  abandon(): void {
+    this.#isAbandoned = true;
+    this.#delivery.abandon();
   }
 
   /** The clocks are compared once a sweep, so that all its times are on one scale. */

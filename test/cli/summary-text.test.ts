@@ -50,6 +50,7 @@ const SUMMARY: ExportSummary = {
   counters: { ...ZERO, METERED_PACKETS: 23 },
   errors: { sweeps: 0, rescans: 0, sinks: 0, recordsNotWritten: 0 },
   flowsLeftBehind: 0,
+  deleted: { records: 0, packets: 0, octets: 0 },
   processes: { known: 99, evicted: 0, healed: 0, notFound: 0, postponed: 0, failedReads: 0 },
   exported: [EXPORTED],
 };

@@ -6,6 +6,8 @@ import koffi from 'koffi';
 export interface LibcSockets {
   readonly socket: (family: number, type: number, protocol: number) => number;
   readonly setOption: (fd: number, level: number, option: number, value: Buffer) => number;
+  /** Fills `value`. */
+  readonly getOption: (fd: number, level: number, option: number, value: Buffer) => number;
   readonly bind: (fd: number, address: Buffer) => number;
   readonly connect: (fd: number, address: Buffer) => number;
   /** Sends the first `octets` of `bytes`. */
@@ -25,6 +27,7 @@ export const AF_INET6 = 10;
 export const SOCK_DGRAM = 2;
 export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
+export const SO_PEERCRED = 17;
 export const SO_BINDTODEVICE = 25;
 export const IPPROTO_IP = 0;
 export const IP_MULTICAST_TTL = 33;
@@ -68,6 +71,7 @@ export function loadLibcSockets(): LibcSockets {
   return {
     socket,
     setOption: (fd, level, option, value) => setsockopt(fd, level, option, value, value.length),
+    getOption: optionReader(),
     bind: (fd, address) => bind(fd, address, address.length),
     connect: (fd, address) => connect(fd, address, address.length),
     send: (fd, bytes, octets, flags) => Number(send(fd, bytes, octets, flags)),
@@ -81,5 +85,22 @@ export function loadLibcSockets(): LibcSockets {
       const bytes = Buffer.alloc(family === AF_INET ? 4 : 16);
       return toBytes(family, text, bytes) === 1 ? bytes : undefined;
     },
+  };
+}
+
+function optionReader(): LibcSockets['getOption'] {
+  const getsockopt: (
+    fd: number,
+    level: number,
+    option: number,
+    value: Buffer,
+    octets: Buffer,
+  ) => number = koffi
+    .load('libc.so.6')
+    .func('int getsockopt(int fd, int level, int option, void *value, void *octets)');
+  return (fd, level, option, value) => {
+    const octets = Buffer.alloc(4);
+    octets.writeUInt32LE(value.length);
+    return getsockopt(fd, level, option, value, octets);
   };
 }

@@ -35,6 +35,8 @@ const POLL_MS = 5;
 /** Messages that are taken before others get their turn. */
 const OFFERS_A_TURN = 32;
 const REFUSAL_INTERVAL_MS = 1000;
+/** Why messages are lost that were not sent. */
+const ENDED = 'the exporter ended before the collector took them';
 
 export class Delivery {
   readonly #options: DeliveryOptions;
@@ -84,7 +86,10 @@ export class Delivery {
     // Whoever encodes a whole sweep at once would leave no time to send it.
     if (++this.#offered % OFFERS_A_TURN === 0) await nextTurn();
     if (!(await this.#awaitRoom(message))) {
-      counters.lose(message, 'the backlog is full: the collector does not keep up');
+      const reason = this.#isStopped
+        ? ENDED
+        : 'the backlog is full: the collector does not keep up';
+      counters.lose(message, reason);
       return;
     }
     backlog.put(message);
@@ -101,6 +106,7 @@ export class Delivery {
     // At a message a second, one second is not long.
     const stalledMs = Math.max(STALLED_MS, 2 * paceMs);
     while (!backlog.hasRoom(message)) {
+      if (this.#isStopped) return false;
       const hadLeftMs = this.#movedMs;
       const isOver = this.#waitedMs > this.#mostWaitMs;
       const isGivenUp = isOver || hadLeftMs === this.#givenUpMs;
@@ -136,6 +142,12 @@ export class Delivery {
     }
   }
 
+  /** Nothing more is sent, and nobody waits for room: what comes is lost, and what waits at stop(). */
+  abandon(): void {
+    this.#isStopped = true;
+    this.wake();
+  }
+
   /** What has not arrived by now is lost, and the transport is closed. */
   async stop(): Promise<void> {
     const { backlog, counters, transport } = this.#options;
@@ -145,7 +157,7 @@ export class Delivery {
     await this.#running;
     this.noteArrivals();
     for (const message of backlog.clear()) {
-      counters.lose(message, 'the exporter ended before the collector took them');
+      counters.lose(message, ENDED);
     }
   }
 

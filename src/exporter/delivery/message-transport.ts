@@ -30,6 +30,8 @@ export interface MessageTransport {
   confirmed(): number;
   /** How often the collector was found not to listen; each time, over UDP, a message was lost. */
   refusals(): number;
+  /** Looks up now where the collector is; left out where it is looked up for each session. */
+  refresh?(): void;
   /** Sends nothing more. Pending calls reject with `not-open`. */
   close(): Promise<void>;
 }

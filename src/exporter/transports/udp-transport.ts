@@ -132,6 +132,10 @@ class UdpTransport implements MessageTransport {
     return this.#refusals;
   }
 
+  refresh(): void {
+    if (this.#state === 'open' && isIP(this.#options.host) === 0) this.#lookUpAgain();
+  }
+
   async close(): Promise<void> {
     this.#state = 'closed';
     this.#closing.abort();

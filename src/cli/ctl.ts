@@ -1,0 +1,104 @@
+// procflow ctl: asks a procflow that runs, by its control socket.
+import { existsSync } from 'node:fs';
+import { Command } from 'commander';
+import { askControl } from '../daemon/control/control-client.js';
+import { ConfigError } from '../daemon/config-error.js';
+import { DEBUG_OPTION } from './meter-options.js';
+import { notice, type ProgramIo } from './program-io.js';
+
+interface CtlOptionValues {
+  readonly control?: string;
+  readonly json?: boolean;
+  readonly number?: string;
+}
+
+/** Where procflow's is by custom, and where softflowd's is. */
+export const CONTROL_PATHS = ['/run/procflow.ctl', '/var/run/softflowd.ctl'] as const;
+
+const DESCRIPTION = `\
+Asks a running "procflow export -c PATH", or tells it what to do. softflowctl of softflowd can do
+the same with the commands that it knows.`;
+
+const MORE = `
+Commands:
+  statistics     what was metered, expired and exported so far
+  dump-flows     each flow that goes on, with its process
+  top            the processes with most octets in flows that go on (-n: how many)
+  interfaces     the interfaces, and which are metered
+  timeouts       when flows expire
+  expire-all     export every flow now; metering goes on
+  delete-all     forget every flow without exporting it
+  stop-gather    stop metering packets; flows stay, and expire
+  start-gather   meter again
+  send-template  send templates now, over UDP
+  reload         look for interfaces and look up collectors' names again, and send templates
+  debug+         tell more: from level 1 each sweep, from level 2 each collector too
+  debug-         tell less
+  shutdown       export every flow and end
+  exit           end at once; flows that are not exported are lost
+
+Without -c: ${CONTROL_PATHS.join(', else ')}.
+With --json each answer is a line with an object; dump-flows gives a line for each flow, as
+procflow live --json does.
+
+Exit codes:
+  0  answered
+  1  nobody answered, or with an error
+  2  the command line is wrong`;
+
+export function ctlCommand(io: ProgramIo): Command {
+  return new Command('ctl')
+    .summary('ask a running procflow export, or tell it what to do')
+    .description(DESCRIPTION)
+    .argument('<command>', 'see below')
+    .option('-c, --control <path>', 'its control socket')
+    .option('-n, --number <count>', 'how many processes top shows')
+    .option('--json', 'answer in JSON')
+    .option(...DEBUG_OPTION)
+    .addHelpText('after', MORE)
+    .action((command: string, options: CtlOptionValues) => runCtl(io, command, options));
+}
+
+async function runCtl(io: ProgramIo, command: string, options: CtlOptionValues): Promise<void> {
+  const { control, number, json } = options;
+  if (/[\n\r]/.test(command)) throw new ConfigError('command', 'has a newline', 'give one command');
+  if (number !== undefined && command !== 'top') {
+    throw new ConfigError(`-n ${number}`, `means nothing to ${command}`, 'it is for top');
+  }
+  const path = control ?? CONTROL_PATHS.find((each) => existsSync(each)) ?? CONTROL_PATHS[0];
+  const words = [
+    ...(json === true ? ['json'] : []),
+    command,
+    ...(number === undefined ? [] : [number]),
+  ];
+  const answer = new AnswerEnd();
+  for await (const piece of askControl(path, words.join(' '))) {
+    answer.add(piece);
+    if (!io.out.write(piece)) await drained(io);
+  }
+  if (answer.isEmpty) notice(io, `control socket ${path}: closed without an answer`);
+  if (answer.isEmpty || answer.isError) io.setExitCode(1);
+}
+
+async function drained(io: ProgramIo): Promise<void> {
+  await new Promise<void>((resolve) => {
+    io.out.once('drain', resolve);
+    io.out.once('close', resolve);
+  });
+}
+
+/** Looks whether an answer is an error: its last line is. */
+class AnswerEnd {
+  isEmpty = true;
+  #last = '';
+
+  add(piece: string): void {
+    if (piece !== '') this.isEmpty = false;
+    const whole = `${this.#last}${piece}`.replace(/\n$/, '');
+    this.#last = whole.slice(whole.lastIndexOf('\n') + 1);
+  }
+
+  get isError(): boolean {
+    return /^(?:\S+\[\d+\]: error: |Unknown control command "|\{"error":)/.test(this.#last);
+  }
+}
