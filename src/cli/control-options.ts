@@ -1,9 +1,11 @@
 // The options of a daemon: its control socket and its pid file.
 import type { Command } from 'commander';
 import { ConfigError } from '../daemon/config-error.js';
+import { startDaemon } from '../daemon/daemonise.js';
 import { writePidFile } from '../daemon/pid-file.js';
 import type { ControlConfig } from '../daemon/run-meter.js';
 import { controlProtocol } from './control-protocol.js';
+import type { ProgramIo } from './program-io.js';
 
 /** softflowd's word for no control socket. */
 const NONE = 'none';
@@ -14,7 +16,8 @@ export function addControlOptions(command: Command): Command {
       '-c, --control <path>',
       `a socket by which procflow ctl and softflowctl can ask; "${NONE}" is none, the default`,
     )
-    .option('-p, --pidfile <path>', 'write the process id into this file');
+    .option('-p, --pidfile <path>', 'write the process id into this file')
+    .option('--daemon', 'go into the background once packets are metered; notices to syslog');
 }
 
 /** @param programName as which answers are given */
@@ -25,6 +28,17 @@ export function readControl(
   if (path === undefined || path === NONE) return undefined;
   if (path === '') throw new ConfigError('-c', 'is empty', `give a path, or "${NONE}"`);
   return { path, protocol: controlProtocol(programName) };
+}
+
+/**
+ * Goes on in the background where that is wished and is not so yet.
+ * @returns whether it does: then there is nothing left to do here
+ */
+export async function goneToBackground(io: ProgramIo, isWished: boolean): Promise<boolean> {
+  if (!isWished || io.daemon !== undefined) return false;
+  const write = (text: string): void => void io.err.write(text);
+  io.setExitCode(await startDaemon(write, io.stopSignal()));
+  return true;
 }
 
 /** @throws ConfigError when the file cannot be had */

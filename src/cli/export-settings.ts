@@ -19,6 +19,7 @@ export interface ExportOptionValues extends MeterOptionValues, SoftflowdWords {
   readonly source?: string;
   readonly control?: string;
   readonly pidfile?: string;
+  readonly daemon?: boolean;
   readonly foreground?: boolean;
   readonly verbose?: boolean;
   /** Words of one filter expression. */

@@ -8,7 +8,12 @@ import {
 import { addressText } from '../daemon/collector-address.js';
 import { checkSampling, type CollectorConfig } from '../daemon/export-config.js';
 import { runExporter, type MeterHooks } from '../daemon/run-meter.js';
-import { addControlOptions, readControl, runWithPidFile } from './control-options.js';
+import {
+  addControlOptions,
+  goneToBackground,
+  readControl,
+  runWithPidFile,
+} from './control-options.js';
 import {
   EXPORT_DESCRIPTION,
   EXPORT_HELP,
@@ -91,6 +96,7 @@ async function runExport(
     isGiven: (name) => command.getOptionValueSource(name) === 'cli',
   });
   checkSampling(config, meter.sampling);
+  if (await goneToBackground(io, isDaemon(options))) return;
   for (const line of notices) notice(io, line);
   const hooks: MeterHooks = {
     signal: io.stopSignal(),
@@ -101,11 +107,17 @@ async function runExport(
     onMetering: (metered) => {
       const where = config.collectors.map(collectorText).join(', ');
       const told = where === '' ? 'statistics only' : where;
-      notice(io, `metering ${meteredText(metered)}${choiceClauses(meter)}; ${told}; Ctrl-C ends`);
+      const how = io.daemon === undefined ? 'Ctrl-C ends' : `process ${process.pid}`;
+      notice(io, `metering ${meteredText(metered)}${choiceClauses(meter)}; ${told}; ${how}`);
+      io.daemon?.becomeReady();
     },
   };
   const summary = await runWithPidFile(options.pidfile, () => runExporter(meter, config, hooks));
   for (const line of exportSummaryLines(summary)) notice(io, line);
+}
+
+function isDaemon({ daemon, foreground, verbose }: ExportOptionValues): boolean {
+  return daemon === true && foreground !== true && verbose !== true;
 }
 
 /** "NetFlow v9 to 192.0.2.1:9995" */

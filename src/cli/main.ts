@@ -1,7 +1,9 @@
 // The command line: builds the commands, runs the one that was asked for, and is the only place
 // that decides how the process ends.
 import { readFileSync } from 'node:fs';
+import { Writable } from 'node:stream';
 import { Command, CommanderError } from 'commander';
+import { daemonProcess } from '../daemon/daemonise.js';
 import { describeError } from '../daemon/describe-error.js';
 import { ctlCommand } from './ctl.js';
 import { doctorCommand } from './doctor.js';
@@ -99,11 +101,22 @@ function report(io: ProgramIo, error: unknown, isDebug: boolean): number {
   return isUsage ? EXIT_USAGE : EXIT_FAILURE;
 }
 
+function writableTo(write: (text: string) => void): Writable {
+  return new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      write(chunk.toString('utf8'));
+      done();
+    },
+  });
+}
+
 async function main(argv: readonly string[]): Promise<void> {
   let isDebug = argv.includes('--debug');
+  const daemon = daemonProcess();
   const io: ProgramIo = {
     out: process.stdout,
-    err: process.stderr,
+    err: daemon === undefined ? process.stderr : writableTo(daemon.write),
+    daemon,
     env: process.env,
     stopSignal,
     setDebug: () => {

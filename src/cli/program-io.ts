@@ -1,5 +1,6 @@
 // What a command has to do with the world: its streams, its environment and how it is stopped.
 import type { Writable } from 'node:stream';
+import type { DaemonProcess } from '../daemon/daemonise.js';
 import type { OutputKind } from './terminal-style.js';
 
 export interface ProgramIo {
@@ -10,6 +11,8 @@ export interface ProgramIo {
   readonly stopSignal: () => AbortSignal;
   /** As with --debug: more is told of errors. */
   readonly setDebug: () => void;
+  /** Where this process is one in the background. */
+  readonly daemon?: DaemonProcess | undefined;
   /** For a command that did its work and has to report a failure; errors are thrown instead. */
   readonly setExitCode: (code: number) => void;
 }

@@ -14,6 +14,8 @@ export interface LibcSockets {
   readonly send: (fd: number, bytes: Buffer, octets: number, flags: number) => number;
   /** A second descriptor of the same socket. */
   readonly duplicate: (fd: number) => number;
+  /** Makes `target` another descriptor of the same file; what it was before is closed. */
+  readonly duplicateOnto: (fd: number, target: number) => number;
   /** Octets that a TCP connection has not seen acknowledged. */
   readonly sendQueueOctets: (fd: number) => number;
   readonly close: (fd: number) => number;
@@ -75,6 +77,7 @@ export function loadLibcSockets(): LibcSockets {
     bind: (fd, address) => bind(fd, address, address.length),
     connect: (fd, address) => connect(fd, address, address.length),
     send: (fd, bytes, octets, flags) => Number(send(fd, bytes, octets, flags)),
+    duplicateOnto: libc.func('int dup2(int fd, int target)'),
     duplicate: (fd) => fcntl(fd, F_DUPFD_CLOEXEC, 0),
     sendQueueOctets: (fd) => {
       const value = Buffer.alloc(4);
