@@ -17,8 +17,11 @@ function burst(kind: 'tcp' | 'udp'): Case {
       const reports = await burst.success();
       await server.program.success();
       if (reports.length !== PROCESSES) throw new Error(`${reports.length} reports`);
+      // a record that left the cache between a client's end and its connection's last packets
+      const methods = ['socket', ...(kind === 'tcp' ? (['reverseFlow'] as const) : [])] as const;
       return reports.map((who) => ({
         who,
+        methods,
         owns: ofPort(kind === 'tcp' ? TCP : UDP, who.port),
         ...(kind === 'udp' && { sent: counted(who) }),
       }));
