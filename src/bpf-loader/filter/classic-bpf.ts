@@ -46,6 +46,24 @@ export const JUMP_CLASSIC = {
   bitsSet: 0x40,
 } as const;
 
+/** Those that a packet can come to, by their index. */
+export function reachableInstructions(program: readonly ClassicInstruction[]): ReadonlySet<number> {
+  const reached = new Set<number>();
+  const waiting = [0];
+  for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+    const instruction = program[at];
+    if (instruction === undefined || reached.has(at)) continue;
+    reached.add(at);
+    const { code, jt, jf, k } = instruction;
+    const next = at + 1;
+    if ((code & 0x07) === CLASS.ret) continue;
+    if ((code & 0x07) !== CLASS.jmp) waiting.push(next);
+    else if ((code & 0xf0) === JUMP_CLASSIC.always) waiting.push(next + (k | 0));
+    else waiting.push(next + jt, next + jf);
+  }
+  return reached;
+}
+
 /** @param bytes whole instructions */
 export function readClassicProgram(bytes: Buffer): readonly ClassicInstruction[] {
   const program: ClassicInstruction[] = [];

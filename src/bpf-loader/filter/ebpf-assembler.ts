@@ -79,7 +79,12 @@ const INSTRUCTION_OCTETS = 8;
 const MAX_JUMP = 0x7fff;
 
 /** A jump does not reach its label: the program is too long. */
-export class JumpTooFarError extends Error {}
+export class JumpTooFarError extends Error {
+  constructor() {
+    super(`a jump over more than ${MAX_JUMP} instructions`);
+    this.name = 'JumpTooFarError';
+  }
+}
 
 export class EbpfAssembler {
   readonly #instructions: Instruction[] = [];

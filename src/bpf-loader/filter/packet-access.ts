@@ -21,8 +21,9 @@ export const MEMORY = -64;
 /** Octets of the packet on the wire. */
 export const LENGTH = -112;
 const LOADED = -72;
-/** A tagged frame's first octets, with the tag. */
+/** A tagged frame's first octets, with the tag; the last four are no more than there may be to load. */
 const HEAD = -104;
+const HEAD_OCTETS = 20;
 
 const ADDRESSES_OCTETS = 12;
 const TAG_OCTETS = 4;
@@ -55,14 +56,31 @@ export interface PacketAccess {
   ) => void;
 }
 
-/** Copies octets at r2, which is clobbered, to the stack. */
-function copyBytes(out: EbpfAssembler, to: number, size: number, reject: Label): void {
+/** Copies octets at r2, which is clobbered, to the stack; zeros where there are not so many. r0 says it. */
+function tryToCopy(out: EbpfAssembler, to: number, size: number): void {
   out.alu64(ALU.mov, R1, { register: R6 });
   out.alu64(ALU.mov, R3, { register: FP });
   out.alu64(ALU.add, R3, { value: to });
   out.alu32(ALU.mov, R4, { value: size });
   out.call(SKB_LOAD_BYTES);
+}
+
+function copyBytes(out: EbpfAssembler, to: number, size: number, reject: Label): void {
+  tryToCopy(out, to, size);
   out.jumpIf64(JUMP.notEqual, R0, { value: 0 }, reject);
+}
+
+/** What follows the tag in the head: four octets, or as many as there are. */
+function copyBehindTag(out: EbpfAssembler, reject: Label): void {
+  const end = out.newLabel();
+  out.alu32(ALU.mov, R2, { value: ADDRESSES_OCTETS });
+  tryToCopy(out, HEAD + TAG_END, HEAD_OCTETS - TAG_END);
+  out.jumpIf64(JUMP.equal, R0, { value: 0 }, end);
+  out.alu32(ALU.mov, R2, { value: ADDRESSES_OCTETS });
+  copyBytes(out, HEAD + TAG_END, 2, reject);
+  out.alu32(ALU.mov, R2, { value: ADDRESSES_OCTETS + 2 });
+  tryToCopy(out, HEAD + TAG_END + 2, 1);
+  out.place(end);
 }
 
 function loadFromPacket(out: EbpfAssembler, { size, destination, reject }: PacketLoad): void {
@@ -136,8 +154,7 @@ export const FRAME_ACCESS: PacketAccess = {
     out.load(4, R1, R6, SKB.vlanTci);
     out.toHostOrder(R1, 16);
     out.store(2, FP, HEAD + ADDRESSES_OCTETS + 2, R1);
-    out.alu32(ALU.mov, R2, { value: ADDRESSES_OCTETS });
-    copyBytes(out, HEAD + TAG_END, TAG_OCTETS, reject);
+    copyBehindTag(out, reject);
     out.place(untagged);
   },
   loadAt: (out, offset, load) => {
@@ -145,6 +162,10 @@ export const FRAME_ACCESS: PacketAccess = {
     if (offset < TAG_END) {
       const untagged = out.newLabel();
       out.jumpIf64(JUMP.equal, R9, { value: 0 }, untagged);
+      if (offset + load.size > TAG_END) {
+        out.load(4, R0, FP, LENGTH);
+        out.jumpIf32(JUMP.less, R0, { value: offset + load.size }, load.reject);
+      }
       loadFromHead(out, FP, offset, load);
       out.jump(end);
       out.place(untagged);
@@ -162,6 +183,9 @@ export const FRAME_ACCESS: PacketAccess = {
     addOffset(out, register, offset, load.reject);
     out.jumpIf64(JUMP.equal, R9, { value: 0 }, fromPacket);
     out.jumpIf64(JUMP.greaterOrEqual, R2, { value: TAG_END }, fromPacket);
+    out.load(4, R0, FP, LENGTH);
+    out.alu64(ALU.sub, R0, { value: load.size });
+    out.jumpIf64(JUMP.greater, R2, { register: R0 }, load.reject);
     out.alu64(ALU.mov, R1, { register: FP });
     out.alu64(ALU.add, R1, { register: R2 });
     loadFromHead(out, R1, 0, load);

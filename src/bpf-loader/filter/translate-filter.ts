@@ -9,6 +9,7 @@ import {
   MODE,
   RETURN_A,
   TXA,
+  reachableInstructions,
   type ClassicInstruction,
 } from './classic-bpf.js';
 import {
@@ -45,6 +46,7 @@ export interface FilterEnding {
 export class UntranslatableError extends Error {
   constructor(index: number, { code }: ClassicInstruction) {
     super(`instruction ${index} (code 0x${code.toString(16)}) is not of a packet filter`);
+    this.name = 'UntranslatableError';
   }
 }
 
@@ -86,12 +88,14 @@ class Translation {
       out.storeNumber(8, FP, MEMORY + 4 * word, 0);
     }
     out.storeNumber(4, FP, JUMPS_TAKEN, 0);
+    // The kernel refuses instructions that are never reached.
+    const reachable = reachableInstructions(this.#program);
     for (const [i, instruction] of this.#program.entries()) {
+      if (!reachable.has(i)) continue;
       const place = this.#places[i];
       if (place !== undefined) out.place(place);
       if (!this.#translate(i, instruction)) throw new UntranslatableError(i, instruction);
     }
-    // The kernel refuses instructions that are never reached.
     if (!out.isUsed(this.#reject)) return out.bytes();
     out.place(this.#reject);
     this.#ending.returned(out, { value: 0 });
