@@ -131,7 +131,7 @@ static __always_inline bool count_on_entry(struct flow_entry *entry, const struc
 
 	if (before & STATE_DEAD)
 		return false;
-	if (!(before & STATE_PACKETS))
+	if (!(before & STATE_PACKETS) || page->first_ns > now) /* later: of a capture file */
 		page->first_ns = now;
 	if (page->last_ns < now)
 		page->last_ns = now;

@@ -73,6 +73,7 @@ enum flow_flag {
 	FLOW_FRAGMENTED = 1, /* a fragment was among the packets */
 	FLOW_ENDED = 2,	     /* a FIN or RST was among the packets */
 	FLOW_LOOPBACK = 4,   /* both ends are on this host: two processes */
+	FLOW_REPLAYED = 8,   /* from a capture file: no end is taken to be on this host */
 };
 
 /* A process: the thread group, named by its leader. Compared by (pid, start_ns, exec_id). */
@@ -208,6 +209,17 @@ struct meter_settings {
 	__u8 padding[3];
 };
 
+/* In front of each frame of a capture file; several, each with its octets, are handed in at once.
+ */
+struct replay_frame {
+	__u64 time_ns;	       /* the capture's; not 0 */
+	__u32 wire_length;     /* octets that the frame had */
+	__u32 captured_length; /* of them, those that follow */
+	__u32 interface_index;
+	__u16 link_octets; /* before what `ethertype` tells */
+	__u16 ethertype;   /* 0: the frame begins with an Ethernet header, which tells all of it */
+};
+
 /* What a process_event tells. */
 enum process_event_kind {
 	PROCESS_FOUND = 0, /* it lived when all processes were listed */
@@ -249,6 +261,7 @@ _Static_assert(sizeof(struct process_owner) == 48, "process_owner");
 _Static_assert(sizeof(struct flow_record) == 208, "flow_record");
 _Static_assert(sizeof(struct expiry_settings) == 80, "expiry_settings");
 _Static_assert(sizeof(struct meter_settings) == 40, "meter_settings");
+_Static_assert(sizeof(struct replay_frame) == 24, "replay_frame");
 _Static_assert(sizeof(struct process_event) == 64, "process_event");
 _Static_assert(sizeof(struct exec_event) == 64 + EXECUTABLE_LENGTH + ARGUMENTS_LENGTH,
 	       "exec_event");

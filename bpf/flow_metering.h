@@ -12,7 +12,7 @@
 
 #define E2BIG 7
 
-#define FRAGMENT_LIFETIME_NS (30 * 1000 * 1000 * 1000ULL) /* net.ipv4.ipfrag_time's default */
+#define FRAGMENT_LIFETIME_NS (30 * 1000 * 1000 * 1000LL) /* net.ipv4.ipfrag_time's default */
 
 /* What did not fit into the cache: single-packet records. */
 struct {
@@ -94,7 +94,8 @@ __noinline int match_fragment(struct packet *p, __u8 direction, __u64 now)
 		return 0;
 	}
 	first = bpf_map_lookup_elem(&fragments, &key);
-	if (!first || now - first->seen_ns > FRAGMENT_LIFETIME_NS) {
+	/* Signed: the times of a capture file can go back. */
+	if (!first || (__s64)(now - first->seen_ns) > FRAGMENT_LIFETIME_NS) {
 		count(FRAGMENTS_UNMATCHED, 1);
 		p->ports_unknown = true;
 		return 0;

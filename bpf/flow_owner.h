@@ -214,14 +214,15 @@ static __always_inline bool is_without_pid(const struct packet *p)
 			return request ? ATTRIBUTION_ICMP_ID : ATTRIBUTION_UNKNOWN;                \
 		}                                                                                  \
 		quote = quote_offset(p->transport_offset);                                         \
-		related->protocol = quoted_protocol(skb, version, quote, &transport_offset);       \
+		related->protocol =                                                                \
+			quoted_protocol(octets_of(skb), version, quote, &transport_offset);        \
 		quote += version == 4 ? IPV4_ADDRESSES_OFFSET : IPV6_ADDRESSES_OFFSET;             \
 		if (bpf_skb_load_bytes(skb, quote, related->source_address,                        \
 				       sizeof(key->source_address)) ||                             \
 		    bpf_skb_load_bytes(skb, quote + sizeof(key->source_address),                   \
 				       related->destination_address,                               \
 				       sizeof(key->source_address)) ||                             \
-		    !load_quoted_ports(skb, related->protocol, transport_offset,                   \
+		    !load_quoted_ports(octets_of(skb), related->protocol, transport_offset,        \
 				       &related->source_port, &related->destination_port))         \
 			return ATTRIBUTION_UNKNOWN;                                                \
 		return ATTRIBUTION_ICMP_ERROR;                                                     \

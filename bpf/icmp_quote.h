@@ -6,7 +6,7 @@
 #ifndef PROCFLOW_ICMP_QUOTE_H
 #define PROCFLOW_ICMP_QUOTE_H
 
-#include "ip_headers.h"
+#include "packet_octets.h"
 
 /* In front of an identifier's rest or of the quoted packet. */
 #define ICMP_ID_OFFSET	   4
@@ -73,19 +73,19 @@ static __always_inline __u32 quote_offset(__u32 icmp_offset)
 }
 
 /* Extension headers in a quote are not followed. */
-static __always_inline __u8 quoted_protocol(struct __sk_buff *skb, __u8 ip_version, __u32 quote,
+static __always_inline __u8 quoted_protocol(struct packet_octets from, __u8 ip_version, __u32 quote,
 					    __u32 *transport_offset)
 {
 	__u8 first = 0, protocol = 0;
 
 	if (ip_version == 6) {
 		*transport_offset = quote + IPV6_HEADER_LENGTH;
-		bpf_skb_load_bytes(skb, quote + IPV6_NEXT_HEADER_OFFSET, &protocol, 1);
+		load_octets(from, quote + IPV6_NEXT_HEADER_OFFSET, &protocol, 1);
 		return protocol;
 	}
-	bpf_skb_load_bytes(skb, quote, &first, 1);
+	load_octets(from, quote, &first, 1);
 	*transport_offset = quote + (first & 0x0f) * 4;
-	bpf_skb_load_bytes(skb, quote + IPV4_PROTOCOL_OFFSET, &protocol, 1);
+	load_octets(from, quote + IPV4_PROTOCOL_OFFSET, &protocol, 1);
 	return protocol;
 }
 
@@ -93,12 +93,12 @@ static __always_inline __u8 quoted_protocol(struct __sk_buff *skb, __u8 ip_versi
  * Ports as in struct packet: for ICMP the identifier, and type and code. False when the quote ends
  * before them.
  */
-static __always_inline bool load_quoted_ports(struct __sk_buff *skb, __u8 protocol, __u32 offset,
-					      __u16 *source, __u16 *destination)
+static __always_inline bool load_quoted_ports(struct packet_octets from, __u8 protocol,
+					      __u32 offset, __u16 *source, __u16 *destination)
 {
 	__u16 header[4];
 
-	if (bpf_skb_load_bytes(skb, offset, header, sizeof(header)))
+	if (load_octets(from, offset, header, sizeof(header)))
 		return false;
 	if (!is_icmp(protocol)) {
 		*source = header[0];
@@ -111,7 +111,7 @@ static __always_inline bool load_quoted_ports(struct __sk_buff *skb, __u8 protoc
 }
 
 /* What tells apart ICMP flows of different processes: an identifier, or the quoted source port. */
-static __always_inline __u16 icmp_source(struct __sk_buff *skb, __u8 ip_version, __u8 protocol,
+static __always_inline __u16 icmp_source(struct packet_octets from, __u8 ip_version, __u8 protocol,
 					 __u32 offset, __u8 type)
 {
 	__u16 source = 0, destination;
@@ -119,13 +119,13 @@ static __always_inline __u16 icmp_source(struct __sk_buff *skb, __u8 ip_version,
 	__u8 quoted;
 
 	if (has_icmp_id(protocol, type)) {
-		bpf_skb_load_bytes(skb, offset + ICMP_ID_OFFSET, &source, sizeof(source));
+		load_octets(from, offset + ICMP_ID_OFFSET, &source, sizeof(source));
 		return source;
 	}
 	if (!is_icmp_error(protocol, type))
 		return 0;
-	quoted = quoted_protocol(skb, ip_version, quote_offset(offset), &transport_offset);
-	if (!load_quoted_ports(skb, quoted, transport_offset, &source, &destination))
+	quoted = quoted_protocol(from, ip_version, quote_offset(offset), &transport_offset);
+	if (!load_quoted_ports(from, quoted, transport_offset, &source, &destination))
 		return 0;
 	return source;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
- * Reads a packet's headers. Everything is copied out with bpf_skb_load_bytes, which also reaches
- * headers outside the linear part: packets of AF_PACKET senders have 14 octets there, or none.
+ * Reads a packet's headers, wherever its octets are (packet_octets.h).
  */
 #ifndef PROCFLOW_PACKET_H
 #define PROCFLOW_PACKET_H
@@ -56,26 +55,14 @@ static __always_inline bool is_vlan(__u16 ethertype)
 	return ethertype == bpf_htons(ETH_P_8021Q) || ethertype == bpf_htons(ETH_P_8021AD);
 }
 
-/* A tag may be in the skb instead of the frame (VLAN offload): then it is the outermost one. */
-static __always_inline enum parse_result parse_ethernet(struct __sk_buff *skb, struct packet *p)
+/* From the EtherType in front of it: tags, then what they tag. */
+static __always_inline enum parse_result parse_tags(struct packet_octets from, struct packet *p,
+						    __u16 ethertype, __u32 offset, int tags)
 {
-	__u32 offset = ETH_HEADER_LENGTH;
-	__u8 frame[ETH_HEADER_LENGTH];
-	__u16 ethertype;
-	int tags = 0;
-
-	if (bpf_skb_load_bytes(skb, 0, frame, sizeof(frame)))
-		return PARSE_MALFORMED;
-	__builtin_memcpy(p->macs, frame, sizeof(p->macs));
-	__builtin_memcpy(&ethertype, &frame[2 * MAC_LENGTH], sizeof(ethertype));
-	if (skb->vlan_present) {
-		p->vlan_id = skb->vlan_tci & VLAN_ID_MASK;
-		tags++;
-	}
 	for (int i = 0; i < MAX_VLAN_TAGS && is_vlan(ethertype); i++) {
 		__u16 tag[2]; /* priority and VLAN id, then the next EtherType */
 
-		if (bpf_skb_load_bytes(skb, offset, tag, sizeof(tag)))
+		if (load_octets(from, offset, tag, sizeof(tag)))
 			return PARSE_MALFORMED;
 		if (tags == 0)
 			p->vlan_id = bpf_ntohs(tag[0]) & VLAN_ID_MASK;
@@ -95,13 +82,31 @@ static __always_inline enum parse_result parse_ethernet(struct __sk_buff *skb, s
 	return PARSE_OK;
 }
 
+/* A tag may be in the skb instead of the frame (VLAN offload): then it is the outermost one. */
+static __always_inline enum parse_result parse_ethernet(struct packet_octets from, struct packet *p)
+{
+	__u8 frame[ETH_HEADER_LENGTH];
+	__u16 ethertype;
+	int tags = 0;
+
+	if (load_octets(from, 0, frame, sizeof(frame)))
+		return PARSE_MALFORMED;
+	__builtin_memcpy(p->macs, frame, sizeof(p->macs));
+	__builtin_memcpy(&ethertype, &frame[2 * MAC_LENGTH], sizeof(ethertype));
+	if (!from.is_packed && from.skb->vlan_present) {
+		p->vlan_id = from.skb->vlan_tci & VLAN_ID_MASK;
+		tags++;
+	}
+	return parse_tags(from, p, ethertype, ETH_HEADER_LENGTH, tags);
+}
+
 /* Devices without a link layer (tun, WireGuard): the packet begins with IP. */
-static __always_inline enum parse_result parse_without_link_layer(struct __sk_buff *skb,
+static __always_inline enum parse_result parse_without_link_layer(struct packet_octets from,
 								  struct packet *p)
 {
 	__u8 first;
 
-	if (bpf_skb_load_bytes(skb, 0, &first, sizeof(first)))
+	if (load_octets(from, 0, &first, sizeof(first)))
 		return PARSE_MALFORMED;
 	p->ip_offset = 0;
 	p->ip_version = first >> 4;
@@ -114,14 +119,14 @@ struct ip_extent {
 	__u32 stated_length; /* IP header included; 0 when not stated (BIG TCP, jumbograms) */
 };
 
-static __always_inline enum parse_result parse_ipv4(struct __sk_buff *skb, struct packet *p,
+static __always_inline enum parse_result parse_ipv4(struct packet_octets from, struct packet *p,
 						    struct ip_extent *extent)
 {
 	struct ipv4_header ip;
 	__u32 header_length;
 	__u16 fragment;
 
-	if (bpf_skb_load_bytes(skb, p->ip_offset, &ip, sizeof(ip)))
+	if (load_octets(from, p->ip_offset, &ip, sizeof(ip)))
 		return PARSE_MALFORMED;
 	header_length = (ip.version_and_length & 0x0f) * 4;
 	if (ip.version_and_length >> 4 != 4 || header_length < IPV4_MIN_HEADER_LENGTH)
@@ -146,7 +151,7 @@ static __always_inline enum parse_result parse_ipv4(struct __sk_buff *skb, struc
 }
 
 /* Steps over one extension header; false when `protocol` is not one. */
-static __always_inline bool skip_extension_header(struct __sk_buff *skb, struct packet *p,
+static __always_inline bool skip_extension_header(struct packet_octets from, struct packet *p,
 						  __u32 *offset)
 {
 	__u8 header[8]; /* next header, length, then what the type has there */
@@ -164,7 +169,7 @@ static __always_inline bool skip_extension_header(struct __sk_buff *skb, struct 
 	default:
 		return false;
 	}
-	if (bpf_skb_load_bytes(skb, *offset, header, sizeof(header)))
+	if (load_octets(from, *offset, header, sizeof(header)))
 		return false; /* cut short: metered with the extension header as protocol */
 	if (p->protocol == IPPROTO_FRAGMENT) {
 		__u16 fragment = (header[2] << 8) | header[3];
@@ -186,14 +191,14 @@ static __always_inline bool skip_extension_header(struct __sk_buff *skb, struct 
 	return !p->later_fragment; /* what follows in a later fragment is payload */
 }
 
-static __always_inline enum parse_result parse_ipv6(struct __sk_buff *skb, struct packet *p,
+static __always_inline enum parse_result parse_ipv6(struct packet_octets from, struct packet *p,
 						    struct ip_extent *extent)
 {
 	__u32 offset = p->ip_offset + IPV6_HEADER_LENGTH;
 	struct ipv6_header ip;
 	__u32 first_word;
 
-	if (bpf_skb_load_bytes(skb, p->ip_offset, &ip, sizeof(ip)))
+	if (load_octets(from, p->ip_offset, &ip, sizeof(ip)))
 		return PARSE_MALFORMED;
 	first_word = bpf_ntohl(ip.version_class_label);
 	if (first_word >> 28 != 6)
@@ -204,7 +209,7 @@ static __always_inline enum parse_result parse_ipv6(struct __sk_buff *skb, struc
 	p->ttl = ip.hop_limit;
 	p->tos = first_word >> 20;
 	for (int i = 0; i < MAX_EXTENSION_HEADERS; i++) {
-		if (!skip_extension_header(skb, p, &offset))
+		if (!skip_extension_header(from, p, &offset))
 			break;
 	}
 	extent->transport_offset = offset;
@@ -213,11 +218,11 @@ static __always_inline enum parse_result parse_ipv6(struct __sk_buff *skb, struc
 	return PARSE_OK;
 }
 
-static __always_inline bool load_ports(struct __sk_buff *skb, struct packet *p, __u32 offset)
+static __always_inline bool load_ports(struct packet_octets from, struct packet *p, __u32 offset)
 {
 	__u16 ports[2];
 
-	if (bpf_skb_load_bytes(skb, offset, ports, sizeof(ports)))
+	if (load_octets(from, offset, ports, sizeof(ports)))
 		return false;
 	p->source_port = ports[0];
 	p->destination_port = ports[1];
@@ -231,14 +236,15 @@ static __always_inline bool load_ports(struct __sk_buff *skb, struct packet *p, 
  * Returns the transport header's length, as far as it is known and repeated in each segment. A
  * header that is cut short leaves the ports 0: the packet is on the wire, so it is metered.
  */
-static __always_inline __u32 parse_transport(struct __sk_buff *skb, struct packet *p, __u32 offset)
+static __always_inline __u32 parse_transport(struct packet_octets from, struct packet *p,
+					     __u32 offset)
 {
 	__u8 header[14];
 
 	switch (p->protocol) {
 	case IPPROTO_TCP:
-		if (bpf_skb_load_bytes(skb, offset, header, sizeof(header))) {
-			load_ports(skb, p, offset); /* a first fragment can end behind them */
+		if (load_octets(from, offset, header, sizeof(header))) {
+			load_ports(from, p, offset); /* a first fragment can end behind them */
 			return 0;
 		}
 		p->tcp_flags = ((header[12] << 8) | header[13]) & TCP_FLAGS_MASK;
@@ -252,15 +258,15 @@ static __always_inline __u32 parse_transport(struct __sk_buff *skb, struct packe
 	case IPPROTO_UDPLITE:
 	case IPPROTO_SCTP:
 	case IPPROTO_DCCP:
-		if (!load_ports(skb, p, offset))
+		if (!load_ports(from, p, offset))
 			return 0;
 		return p->protocol == IPPROTO_SCTP ? SCTP_HEADER_LENGTH : UDP_HEADER_LENGTH;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		if (bpf_skb_load_bytes(skb, offset, header, 2))
+		if (load_octets(from, offset, header, 2))
 			return 0;
 		__builtin_memcpy(&p->destination_port, &header[0], 2);
-		p->source_port = icmp_source(skb, p->ip_version, p->protocol, offset, header[0]);
+		p->source_port = icmp_source(from, p->ip_version, p->protocol, offset, header[0]);
 		return 0;
 	default:
 		return 0;
@@ -272,13 +278,15 @@ static __always_inline __u32 parse_transport(struct __sk_buff *skb, struct packe
  * IP header says, at most what is there. An offloaded one stands for several packets, each of
  * which repeats the headers.
  */
-static __always_inline void measure(struct __sk_buff *skb, struct packet *p,
+static __always_inline void measure(struct packet_octets from, struct packet *p,
 				    const struct ip_extent *extent, __u32 transport_length,
 				    __u32 wire_length)
 {
-	__u32 available = skb->len > p->ip_offset ? skb->len - p->ip_offset : 0;
+	__u32 frame_length = octets_on_wire(from);
+	__u32 available = frame_length > p->ip_offset ? frame_length - p->ip_offset : 0;
 	__u32 headers = extent->transport_offset - p->ip_offset + transport_length;
-	__u32 gso_size = skb->gso_size, segments = skb->gso_segs;
+	__u32 gso_size = from.is_packed ? 0 : from.skb->gso_size;
+	__u32 segments = from.is_packed ? 0 : from.skb->gso_segs;
 	__u32 payload, last;
 
 	if (!gso_size || available <= headers) {
@@ -296,8 +304,8 @@ static __always_inline void measure(struct __sk_buff *skb, struct packet *p,
 		segments = (payload + gso_size - 1) / gso_size;
 	p->segments = segments ?: 1;
 	/* On egress the kernel has counted repeated headers, those inside of a tunnel included. */
-	if (segments > 1 && gso_size != GSO_BY_FRAGS && wire_length > skb->len) {
-		headers = (wire_length - skb->len) / (segments - 1) - p->ip_offset;
+	if (segments > 1 && gso_size != GSO_BY_FRAGS && wire_length > frame_length) {
+		headers = (wire_length - frame_length) / (segments - 1) - p->ip_offset;
 		payload = available > headers ? available - headers : 0;
 	}
 	p->octets = available + (__u64)(p->segments - 1) * headers;
@@ -310,25 +318,35 @@ static __always_inline void measure(struct __sk_buff *skb, struct packet *p,
 	p->min_length = headers + (last <= gso_size ? last : gso_size);
 }
 
-/* @wire_length: the frame's, as the kernel has computed it for egress; 0 where it did not. */
-static __always_inline int parse_packet(struct __sk_buff *skb, struct packet *p, bool ethernet,
-					__u32 wire_length)
+/*
+ * What follows the link layer.
+ * @wire_length: the frame's, as the kernel has computed it for egress; 0 where it did not
+ */
+static __always_inline enum parse_result parse_ip(struct packet_octets from, struct packet *p,
+						  __u32 wire_length)
 {
 	struct ip_extent extent = {};
 	__u32 transport_length = 0;
 	enum parse_result result;
 
-	result = ethernet ? parse_ethernet(skb, p) : parse_without_link_layer(skb, p);
-	if (result != PARSE_OK)
-		return result;
-	result = p->ip_version == 4 ? parse_ipv4(skb, p, &extent) : parse_ipv6(skb, p, &extent);
+	result = p->ip_version == 4 ? parse_ipv4(from, p, &extent) : parse_ipv6(from, p, &extent);
 	if (result != PARSE_OK)
 		return result;
 	if (!p->later_fragment)
-		transport_length = parse_transport(skb, p, extent.transport_offset);
+		transport_length = parse_transport(from, p, extent.transport_offset);
 	p->transport_offset = extent.transport_offset;
-	measure(skb, p, &extent, transport_length, wire_length);
+	measure(from, p, &extent, transport_length, wire_length);
 	return PARSE_OK;
+}
+
+static __always_inline enum parse_result parse_packet(struct __sk_buff *skb, struct packet *p,
+						      bool ethernet, __u32 wire_length)
+{
+	struct packet_octets from = octets_of(skb);
+	enum parse_result result;
+
+	result = ethernet ? parse_ethernet(from, p) : parse_without_link_layer(from, p);
+	return result == PARSE_OK ? parse_ip(from, p, wire_length) : result;
 }
 
 #endif

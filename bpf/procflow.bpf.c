@@ -4,6 +4,7 @@
  * join parts that call the same kernel function (kfunc).
  */
 #include "flow_meter.bpf.c"
+#include "capture_replay.bpf.c"
 #include "socket_meter.bpf.c"
 #include "socket_owner.bpf.c"
 #include "datagram_owner.bpf.c"

@@ -13,6 +13,7 @@ const STRUCTS = [
   'expiry_settings',
   'meter_settings',
   'process_event',
+  'replay_frame',
   'exec_event',
 ] as const;
 const ENUMS = [

@@ -41,13 +41,20 @@ export interface LoadOptions extends MeterSettings {
   readonly kernel?: KernelNames;
 }
 
-export type CaptureMode = 'interface' | 'sockets';
+export type CaptureMode = 'interface' | 'sockets' | 'file';
 
 /** Programs that only one way of capturing packets needs. */
 const CAPTURE_PROGRAMS: Readonly<Record<CaptureMode, readonly string[]>> = {
   interface: ['flow_ingress', 'flow_egress', 'flow_ingress_ip', 'flow_egress_ip'],
   sockets: ['socket_ingress', 'socket_egress'],
+  file: ['replay_frames'],
 };
+
+function programsOfOthers(capture: CaptureMode): string[] {
+  return Object.entries(CAPTURE_PROGRAMS).flatMap(([mode, names]) =>
+    mode === capture ? [] : names,
+  );
+}
 
 export function openLibbpf(): Libbpf {
   const path = process.env.PROCFLOW_LIBBPF ?? 'libbpf.so.1';
@@ -141,7 +148,7 @@ export class BpfObject {
     try {
       checkContract(libbpf.btfBytes(object), OBJECT_PATH);
       const loaded = new BpfObject(libbpf, object, unavailable, log, lines);
-      const others = CAPTURE_PROGRAMS[options.capture === 'sockets' ? 'interface' : 'sockets'];
+      const others = programsOfOthers(options.capture ?? 'interface');
       for (const name of [...unavailable, ...others]) {
         libbpf.setAutoload(loaded.program(name), false);
       }

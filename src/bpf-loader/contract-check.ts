@@ -10,6 +10,7 @@ import {
   PROCESS_EVENT,
   PROCESS_EVENT_KIND,
   PROCESS_OWNER,
+  REPLAY_FRAME,
 } from '../flow/flow-contract.gen.js';
 import { BpfError } from './bpf-error.js';
 import { readBtf, type BtfStruct } from './btf.js';
@@ -20,6 +21,7 @@ const STRUCTS: Readonly<Record<string, BtfStruct>> = {
   expiry_settings: EXPIRY_SETTINGS,
   meter_settings: METER_SETTINGS,
   process_event: PROCESS_EVENT,
+  replay_frame: REPLAY_FRAME,
   exec_event: EXEC_EVENT,
 };
 const ENUMS: Readonly<Record<string, Readonly<Record<string, number>>>> = {

@@ -99,6 +99,18 @@ export const PROCESS_EVENT = {
   },
 } as const;
 
+export const REPLAY_FRAME = {
+  size: 24,
+  fields: {
+    time_ns: { offset: 0, size: 8 },
+    wire_length: { offset: 8, size: 4 },
+    captured_length: { offset: 12, size: 4 },
+    interface_index: { offset: 16, size: 4 },
+    link_octets: { offset: 20, size: 2 },
+    ethertype: { offset: 22, size: 2 },
+  },
+} as const;
+
 export const EXEC_EVENT = {
   size: 1344,
   fields: {
@@ -156,6 +168,7 @@ export const FLOW_FLAG = {
   FLOW_FRAGMENTED: 1,
   FLOW_ENDED: 2,
   FLOW_LOOPBACK: 4,
+  FLOW_REPLAYED: 8,
 } as const;
 
 export const METER_COUNTER = {

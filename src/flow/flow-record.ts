@@ -89,12 +89,17 @@ export class FlowRecord {
   }
   /**
    * Whether a process is looked for at this side: this host sends what goes out and receives what
-   * comes in, and on loopback it does both.
+   * comes in, and on loopback it does both. At neither side of a flow of a capture file.
    */
   isLocal(side: FlowSide): boolean {
     if ((this.flags & FLOW_FLAG.FLOW_LOOPBACK) !== 0) return true;
+    if (this.isReplayed) return false;
     const { FLOW_EGRESS, FLOW_INGRESS } = FLOW_DIRECTION;
     return this.direction === (side === 'source' ? FLOW_EGRESS : FLOW_INGRESS);
+  }
+  /** Whether it is of a capture file. */
+  get isReplayed(): boolean {
+    return (this.flags & FLOW_FLAG.FLOW_REPLAYED) !== 0;
   }
   /** The side on this host; the sending one where both are (loopback). */
   get localSide(): FlowSide {
