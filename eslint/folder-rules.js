@@ -7,11 +7,12 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 /** The folders of src/ and the other folders that each may import from. */
 const MAY_IMPORT = {
   flow: [],
+  'capture-file': [],
   process: ['flow'],
   templates: ['flow'],
   exporter: ['flow', 'templates'],
   'bpf-loader': ['flow'],
-  daemon: ['flow', 'process', 'templates', 'exporter', 'bpf-loader'],
+  daemon: ['flow', 'capture-file', 'process', 'templates', 'exporter', 'bpf-loader'],
   cli: ['flow', 'daemon'],
 };
 

@@ -20,74 +20,77 @@ export class CaptureFileError extends Error {
 }
 
 const MAGIC_OCTETS = 4;
+const NOTHING = Buffer.alloc(0);
 
 export class CaptureParser {
-  readonly #onFrame: (frame: CapturedFrame) => void;
   #format: CaptureFormat | undefined;
-  /** What was not complete. */
-  #rest: Buffer = Buffer.alloc(0);
-  /** Where `rest` begins. */
+  #bytes: Buffer = NOTHING;
+  /** What is before it in `bytes` has been taken. */
+  #at = 0;
   #place = 0;
-
-  /** @param onFrame the frame is overwritten when it returns */
-  constructor(onFrame: (frame: CapturedFrame) => void) {
-    this.#onFrame = onFrame;
-  }
 
   /** Octets of the file that have been taken, whole items. */
   get place(): number {
     return this.#place;
   }
 
-  /** @throws CaptureFileError; then it takes nothing more */
+  /** Undefined while nothing of it is known. */
+  get format(): CaptureFormat['name'] | undefined {
+    return this.#format?.name;
+  }
+
+  /** The file goes on with this, which is kept until next() has given all that is in it. */
   push(piece: Buffer): void {
-    const bytes = this.#rest.length === 0 ? piece : Buffer.concat([this.#rest, piece]);
-    const format = this.#formatOf(bytes);
-    let at = 0;
-    if (format !== undefined) {
-      const onFrame = (): void => {
-        this.#onFrame(format.frame);
-      };
-      for (;;) {
-        const taken = this.#take(format, bytes, at, onFrame);
-        if (taken === 0) break;
-        at += taken;
-        this.#place += taken;
-      }
+    const rest = this.#bytes.subarray(this.#at);
+    this.#bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
+    this.#at = 0;
+  }
+
+  /**
+   * @returns the frame, which the next call overwrites; undefined when the file has to go on first
+   * @throws CaptureFileError, and again with each further call
+   */
+  next(): CapturedFrame | undefined {
+    const format = (this.#format ??= this.#readFormat());
+    if (format === undefined) return undefined;
+    for (;;) {
+      const taken = this.#take(format);
+      if (taken === 0) return undefined;
+      this.#at += taken;
+      this.#place += taken;
+      if (format.hasFrame) return format.frame;
     }
-    this.#rest = bytes.subarray(at);
   }
 
   /** The file has no more. @throws CaptureFileError */
   end(): void {
-    const octets = this.#rest.length;
+    const octets = this.#bytes.length - this.#at;
     if (this.#format === undefined) {
       const reason = octets === 0 ? 'it is empty' : `it has ${octets} octets only`;
       throw new CaptureFileError('NOT_A_CAPTURE', 0, reason);
     }
-    if (octets > 0) {
+    if (octets > 0 || this.#place === 0) {
       const reason = `the file ends in the middle of an item, after ${octets} octets of it`;
       throw new CaptureFileError('TRUNCATED', this.#place, reason);
     }
   }
 
-  #take(format: CaptureFormat, bytes: Buffer, at: number, onFrame: () => void): number {
+  #take(format: CaptureFormat): number {
     try {
-      return format.take(bytes, at, onFrame);
+      return format.take(this.#bytes, this.#at);
     } catch (error) {
       if (!(error instanceof DamagedCaptureError)) throw error;
       throw new CaptureFileError('DAMAGED', this.#place, error.message);
     }
   }
 
-  #formatOf(bytes: Buffer): CaptureFormat | undefined {
-    if (this.#format !== undefined || bytes.length < MAGIC_OCTETS) return this.#format;
+  #readFormat(): CaptureFormat | undefined {
+    const bytes = this.#bytes;
+    if (bytes.length < MAGIC_OCTETS) return undefined;
     const magic = bytes.readUInt32LE();
-    this.#format = magic === SECTION_HEADER ? new PcapngFormat() : pcapFormat(magic);
-    if (this.#format === undefined) {
-      const reason = `it begins with ${bytes.toString('hex', 0, MAGIC_OCTETS)}, as neither pcap nor pcapng does`;
-      throw new CaptureFileError('NOT_A_CAPTURE', 0, reason);
-    }
-    return this.#format;
+    const format = magic === SECTION_HEADER ? new PcapngFormat() : pcapFormat(magic);
+    if (format !== undefined) return format;
+    const reason = `it begins with ${bytes.toString('hex', 0, MAGIC_OCTETS)}, as neither pcap nor pcapng does`;
+    throw new CaptureFileError('NOT_A_CAPTURE', 0, reason);
   }
 }

@@ -14,6 +14,8 @@ export interface CapturedFrame {
   readonly linkType: number;
   /** Counted from 0; always 0 in pcap. */
   readonly interfaceId: number;
+  /** What the file's own numbers are written in, and with some link layers the frame's first ones. */
+  readonly isLittleEndian: boolean;
 }
 
 /** Fields are overwritten: there are millions of them. */
@@ -29,6 +31,7 @@ export function emptyFrame(): MutableFrame {
     nanoseconds: 0,
     linkType: 0,
     interfaceId: 0,
+    isLittleEndian: true,
   };
 }
 
@@ -37,12 +40,15 @@ export const MAX_FRAME_OCTETS = 262_144;
 
 /** One way of writing packets into files. */
 export interface CaptureFormat {
+  readonly name: 'pcap' | 'pcapng';
   /**
    * Takes the next item of the file.
    * @returns octets that it has; 0 when it is not complete in `bytes`
    * @throws DamagedCaptureError
    */
-  readonly take: (bytes: Buffer, at: number, onFrame: () => void) => number;
+  readonly take: (bytes: Buffer, at: number) => number;
+  /** Whether what was taken last is a frame. */
+  readonly hasFrame: boolean;
   readonly frame: CapturedFrame;
 }
 

@@ -46,15 +46,19 @@ export function pcapFormat(magic: number): CaptureFormat | undefined {
 }
 
 class PcapFormat implements CaptureFormat {
+  readonly name = 'pcap';
   readonly frame = emptyFrame();
+  hasFrame = false;
   readonly #variant: PcapVariant;
   #hasHeader = false;
 
   constructor(variant: PcapVariant) {
     this.#variant = variant;
+    this.frame.isLittleEndian = variant.isLittleEndian;
   }
 
-  take(bytes: Buffer, at: number, onFrame: () => void): number {
+  take(bytes: Buffer, at: number): number {
+    this.hasFrame = false;
     if (!this.#hasHeader) return this.#takeHeader(bytes, at);
     const { recordHeaderOctets, unitNs } = this.#variant;
     if (bytes.length - at < recordHeaderOctets) return 0;
@@ -71,7 +75,7 @@ class PcapFormat implements CaptureFormat {
     frame.wireOctets = Math.max(captured, this.#u32(bytes, at + 12));
     frame.seconds = this.#u32(bytes, at);
     frame.nanoseconds = this.#u32(bytes, at + 4) * unitNs;
-    onFrame();
+    this.hasFrame = true;
     return recordHeaderOctets + captured;
   }
 

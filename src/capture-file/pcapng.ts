@@ -5,6 +5,7 @@ import {
   MAX_FRAME_OCTETS,
   type CaptureFormat,
 } from './captured-frame.js';
+import { InterfaceClock } from './interface-clock.js';
 
 export const SECTION_HEADER = 0x0a0d0d0a;
 
@@ -16,8 +17,11 @@ const ENHANCED_PACKET = 6;
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 const BLOCK_HEADER_OCTETS = 8;
 const MIN_BLOCK_OCTETS = 12;
-/** A packet with all that can be said of it. */
-const MAX_BLOCK_OCTETS = 2 * MAX_FRAME_OCTETS;
+/** Wireshark's limit: larger is damage. */
+const MAX_BLOCK_OCTETS = 16 * 2 ** 20;
+
+/** Of the block, without its own header. */
+const PACKET_HEADER_OCTETS = 20;
 
 const END_OF_OPTIONS = 0;
 const IF_TSRESOL = 9;
@@ -28,18 +32,18 @@ interface CaptureInterface {
   readonly linkType: number;
   /** Octets at which frames were cut; 0: nowhere. */
   readonly snapshotOctets: number;
-  /** Of its clock, in a second. */
-  readonly ticks: bigint;
-  /** Seconds that are added. */
-  readonly offset: bigint;
+  readonly clock: InterfaceClock;
 }
 
 export class PcapngFormat implements CaptureFormat {
+  readonly name = 'pcapng';
   readonly frame = emptyFrame();
+  hasFrame = false;
   #isLittleEndian = true;
   #interfaces: CaptureInterface[] = [];
 
-  take(bytes: Buffer, at: number, onFrame: () => void): number {
+  take(bytes: Buffer, at: number): number {
+    this.hasFrame = false;
     const available = bytes.length - at;
     if (available < MIN_BLOCK_OCTETS) return 0;
     // The same in either byte order.
@@ -50,16 +54,30 @@ export class PcapngFormat implements CaptureFormat {
       throw new DamagedCaptureError(`a block of ${octets} octets`);
     }
     if (available < octets) return 0;
-    const repeated = this.#u32(bytes, at + octets - 4);
+    const end = at + octets - 4;
+    const repeated = this.#u32(bytes, end);
     if (repeated !== octets) {
       throw new DamagedCaptureError(`a block of ${octets} octets that ends as one of ${repeated}`);
     }
-    const type = this.#u32(bytes, at);
-    const block = bytes.subarray(at + BLOCK_HEADER_OCTETS, at + octets - 4);
     if (isSection) this.#interfaces = [];
-    else if (type === INTERFACE_DESCRIPTION) this.#addInterface(block);
-    else if (this.#readPacket(type, block)) onFrame();
+    else this.#takeBlock(this.#u32(bytes, at), bytes, at + BLOCK_HEADER_OCTETS, end);
     return octets;
+  }
+
+  /** @param at behind the block's header */
+  #takeBlock(type: number, bytes: Buffer, at: number, end: number): void {
+    switch (type) {
+      case INTERFACE_DESCRIPTION:
+        this.#addInterface(bytes.subarray(at, end));
+        break;
+      case ENHANCED_PACKET:
+      case PACKET:
+        this.#takePacket(type, bytes, at, end);
+        break;
+      case SIMPLE_PACKET:
+        this.#takeSimplePacket(bytes, at, end);
+        break;
+    }
   }
 
   #readByteOrder(bytes: Buffer, at: number): void {
@@ -67,19 +85,20 @@ export class PcapngFormat implements CaptureFormat {
     if (!this.#isLittleEndian && bytes.readUInt32BE(at) !== BYTE_ORDER_MAGIC) {
       throw new DamagedCaptureError('a section whose byte order is not known');
     }
+    this.frame.isLittleEndian = this.#isLittleEndian;
   }
 
   #addInterface(block: Buffer): void {
     if (block.length < 8) throw new DamagedCaptureError('an interface without a description');
     const options = this.#options(block, 8);
-    const resolution = options.get(IF_TSRESOL)?.at(0) ?? DEFAULT_RESOLUTION;
-    const power = BigInt(resolution & 0x7f);
     const offset = options.get(IF_TSOFFSET);
     this.#interfaces.push({
       linkType: this.#u16(block, 0),
       snapshotOctets: this.#u32(block, 4),
-      ticks: resolution & 0x80 ? 1n << power : 10n ** power,
-      offset: offset?.length === 8 ? this.#i64(offset) : 0n,
+      clock: new InterfaceClock(
+        options.get(IF_TSRESOL)?.at(0) ?? DEFAULT_RESOLUTION,
+        offset?.length === 8 ? this.#i64(offset) : 0n,
+      ),
     });
   }
 
@@ -94,89 +113,53 @@ export class PcapngFormat implements CaptureFormat {
     return options;
   }
 
-  /** @returns whether it is a packet */
-  #readPacket(type: number, block: Buffer): boolean {
-    switch (type) {
-      case ENHANCED_PACKET:
-        this.#requireOctets(block, 20);
-        this.#setFrame(block, 20, this.#u32(block, 0), {
-          captured: this.#u32(block, 12),
-          wire: this.#u32(block, 16),
-        });
-        this.#setTime(block, 4);
-        return true;
-      case PACKET:
-        this.#requireOctets(block, 20);
-        this.#setFrame(block, 20, this.#u16(block, 0), {
-          captured: this.#u32(block, 12),
-          wire: this.#u32(block, 16),
-        });
-        this.#setTime(block, 4);
-        return true;
-      case SIMPLE_PACKET: {
-        this.#requireOctets(block, 4);
-        const wire = this.#u32(block, 0);
-        const limit = this.#interfaces[0]?.snapshotOctets ?? 0;
-        const captured = Math.min(wire, limit === 0 ? wire : limit, block.length - 4);
-        this.#setFrame(block, 4, 0, { captured, wire });
-        // It has no time: the one before is the nearest.
-        return true;
-      }
-      default:
-        return false;
-    }
+  #takePacket(type: number, bytes: Buffer, at: number, end: number): void {
+    requireOctets(end - at, PACKET_HEADER_OCTETS);
+    const id = type === PACKET ? this.#u16(bytes, at) : this.#u32(bytes, at);
+    const from = this.#interface(id);
+    this.#setFrame(from, id, bytes, at + PACKET_HEADER_OCTETS, end, {
+      captured: this.#u32(bytes, at + 12),
+      wire: this.#u32(bytes, at + 16),
+    });
+    from.clock.read(this.#u32(bytes, at + 4), this.#u32(bytes, at + 8), this.frame);
   }
 
-  #requireOctets(block: Buffer, octets: number): void {
-    if (block.length < octets) {
-      throw new DamagedCaptureError(`a packet's block of ${block.length} octets`);
-    }
+  /** It has no time: the one before is the nearest. */
+  #takeSimplePacket(bytes: Buffer, at: number, end: number): void {
+    requireOctets(end - at, 4);
+    const from = this.#interface(0);
+    const wire = this.#u32(bytes, at);
+    const limit = from.snapshotOctets;
+    const captured = Math.min(wire, limit === 0 ? wire : limit, end - at - 4);
+    this.#setFrame(from, 0, bytes, at + 4, end, { captured, wire });
+  }
+
+  #interface(id: number): CaptureInterface {
+    const from = this.#interfaces[id];
+    if (from !== undefined) return from;
+    throw new DamagedCaptureError(`a packet of interface ${id}, which is not described`);
   }
 
   #setFrame(
-    block: Buffer,
-    start: number,
+    from: CaptureInterface,
     interfaceId: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
     { captured, wire }: { readonly captured: number; readonly wire: number },
   ): void {
-    const from = this.#interfaces[interfaceId];
-    if (from === undefined) {
-      throw new DamagedCaptureError(`a packet of interface ${interfaceId}, which is not described`);
-    }
-    if (captured > MAX_FRAME_OCTETS || start + captured > block.length) {
-      throw new DamagedCaptureError(`a packet of ${captured} octets in a block of ${block.length}`);
+    if (captured > MAX_FRAME_OCTETS || captured > end - start) {
+      const room = `where there are ${end - start}`;
+      throw new DamagedCaptureError(`a packet of ${captured} octets ${room}`);
     }
     const { frame } = this;
-    frame.bytes = block;
+    frame.bytes = bytes;
     frame.start = start;
     frame.end = start + captured;
     frame.wireOctets = Math.max(captured, wire);
     frame.linkType = from.linkType;
     frame.interfaceId = interfaceId;
-  }
-
-  /** After #setFrame. */
-  #setTime(block: Buffer, at: number): void {
-    const from = this.#interfaces[this.frame.interfaceId];
-    if (from === undefined) return;
-    const { ticks, offset } = from;
-    const high = this.#u32(block, at);
-    const low = this.#u32(block, at + 4);
-    const { frame } = this;
-    if (ticks === 1_000_000n || ticks === 1_000_000_000n) {
-      const each = Number(ticks);
-      // Both halves divided by themselves: whole numbers below 2^53.
-      const rest = (high % each) * 2 ** 32 + low;
-      if (Number.isSafeInteger(rest)) {
-        frame.seconds =
-          Math.floor(high / each) * 2 ** 32 + Math.floor(rest / each) + Number(offset);
-        frame.nanoseconds = (rest % each) * (1e9 / each);
-        return;
-      }
-    }
-    const time = (BigInt(high) << 32n) | BigInt(low);
-    frame.seconds = Number(time / ticks + offset);
-    frame.nanoseconds = Number(((time % ticks) * 1_000_000_000n) / ticks);
+    this.hasFrame = true;
   }
 
   #u16(bytes: Buffer, at: number): number {
@@ -190,4 +173,8 @@ export class PcapngFormat implements CaptureFormat {
   #i64(bytes: Buffer): bigint {
     return this.#isLittleEndian ? bytes.readBigInt64LE() : bytes.readBigInt64BE();
   }
+}
+
+function requireOctets(octets: number, least: number): void {
+  if (octets < least) throw new DamagedCaptureError(`a packet's block of ${octets} octets`);
 }
