@@ -53,9 +53,12 @@ Examples:
   # the sockets of all containers, in whatever network namespace
   procflow export --capture sockets -n 192.0.2.1:4739 -v 10
 
+  # the flows of a capture file (pcap or pcapng; - is standard input), by its own times
+  procflow export -r capture.pcap -n 127.0.0.1:9995 -v 9
+
 Exit codes:
-  0  ended by a signal, all in good order
-  1  could not start, or metering broke down
+  0  ended by a signal or at the end of a file, all in good order
+  1  could not start, or metering broke down, or a file is broken: what stands before is exported
   2  the command line is wrong`;
 
 export const SOFTFLOWD_DESCRIPTION = `\

@@ -10,6 +10,7 @@ import {
   readSoftflowdWords,
   type SoftflowdWords,
 } from '../daemon/softflowd-settings.js';
+import { readReplayConfig, type ReplayConfig } from '../daemon/replay-config.js';
 import type { MeterOptionValues } from './meter-options.js';
 import type { ExportDefaults } from './program-name.js';
 
@@ -17,6 +18,8 @@ export interface ExportOptionValues extends MeterOptionValues, SoftflowdWords {
   readonly collector?: readonly string[];
   readonly balance?: boolean;
   readonly source?: string;
+  /** A capture file. */
+  readonly read?: string;
   readonly control?: string;
   readonly pidfile?: string;
   readonly daemon?: boolean;
@@ -33,7 +36,8 @@ interface CommandLine {
 }
 
 export interface ExportRun {
-  readonly meter: MeterConfig;
+  /** Of a capture file, where one is to be read. */
+  readonly meter: MeterConfig | ReplayConfig;
   readonly config: ExportConfig;
   /** What an operator should know of the options; one line each. */
   readonly notices: readonly string[];
@@ -52,17 +56,19 @@ export function readSettings(
     collectors: options.collector ?? [],
     sampling: isGiven('sampling') ? options.sampling : undefined,
     timePrecision: texts.timePrecision,
-    isReplay: false,
+    isReplay: options.read !== undefined,
     isSoftflowd: defaults.isSoftflowd,
   });
   const { names, numbers } = readInterfaceNumbers(options.interface ?? []);
-  const meter = readMeterConfig({
+  const words = {
     ...options,
     interface: names,
     maxFlows: maxFlows(options.maxFlows, defaults),
     timeout: [...defaults.timeouts, ...(options.timeout ?? [])],
     sampling: softflowd.sampling ?? options.sampling,
-  });
+  };
+  const { read } = options;
+  const meter = read === undefined ? readMeterConfig(words) : readReplayConfig({ ...words, read });
   const { collector } = softflowd;
   if (collector.length === 0 && !defaults.isSoftflowd) {
     const advice = 'give HOST:PORT; "procflow live" prints the flows instead';

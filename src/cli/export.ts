@@ -6,7 +6,9 @@ import {
   type CollectorSettingTexts,
 } from '../daemon/collector-settings.js';
 import { addressText } from '../daemon/collector-address.js';
-import { checkSampling, type CollectorConfig } from '../daemon/export-config.js';
+import { checkSampling, type CollectorConfig, type ExportConfig } from '../daemon/export-config.js';
+import type { ReplayConfig } from '../daemon/replay-config.js';
+import { runReplayExporter } from '../daemon/run-replay.js';
 import { runExporter, type MeterHooks } from '../daemon/run-meter.js';
 import {
   addControlOptions,
@@ -23,6 +25,13 @@ import {
 import { readSettings, type ExportOptionValues } from './export-settings.js';
 import { addFilterArgument, addMeterOptions, addTimingOptions, collect } from './meter-options.js';
 import { notice, type ProgramIo } from './program-io.js';
+import {
+  ProgressLine,
+  addReadOption,
+  exportReplaySummaryLines,
+  replayText,
+  reportReplay,
+} from './replay.js';
 import { EXPORT_DEFAULTS, type ExportDefaults } from './program-name.js';
 import { addSoftflowdOptions } from './softflowd-options.js';
 import { choiceClauses, exportSummaryLines, meteredText } from './summary-text.js';
@@ -39,7 +48,8 @@ export function exportCommand(io: ProgramIo, defaults: ExportDefaults = EXPORT_D
       'interface to meter, repeatable, required but with --capture sockets; "any" is all, also ' +
         'those that appear later; with a number, collectors know it by that',
       collect,
-    )
+    );
+  addReadOption(command)
     .option(
       '-n, --collector <destination>',
       'where to send the flows, see below; several times, or host:port,host:port, for several ' +
@@ -98,6 +108,10 @@ async function runExport(
   checkSampling(config, meter.sampling);
   if (await goneToBackground(io, isDaemon(options))) return;
   for (const line of notices) notice(io, line);
+  if ('file' in meter) {
+    await runReplayed(io, meter, config);
+    return;
+  }
   const hooks: MeterHooks = {
     signal: io.stopSignal(),
     control: readControl(options.control, defaults.isSoftflowd ? 'softflowd' : 'procflow'),
@@ -105,10 +119,9 @@ async function runExport(
       notice(io, line);
     },
     onMetering: (metered) => {
-      const where = config.collectors.map(collectorText).join(', ');
-      const told = where === '' ? 'statistics only' : where;
+      const what = `${meteredText(metered)}${choiceClauses(meter)}`;
       const how = io.daemon === undefined ? 'Ctrl-C ends' : `process ${process.pid}`;
-      notice(io, `metering ${meteredText(metered)}${choiceClauses(meter)}; ${told}; ${how}`);
+      notice(io, `metering ${what}; ${collectorsText(config)}; ${how}`);
       io.daemon?.becomeReady();
     },
   };
@@ -116,8 +129,39 @@ async function runExport(
   for (const line of exportSummaryLines(summary)) notice(io, line);
 }
 
-function isDaemon({ daemon, foreground, verbose }: ExportOptionValues): boolean {
-  return daemon === true && foreground !== true && verbose !== true;
+/** A file is read to its end in the foreground. */
+function isDaemon({ daemon, foreground, verbose, read }: ExportOptionValues): boolean {
+  return daemon === true && foreground !== true && verbose !== true && read === undefined;
+}
+
+/** Exports the flows of a capture file. */
+async function runReplayed(
+  io: ProgramIo,
+  replay: ReplayConfig,
+  config: ExportConfig,
+): Promise<void> {
+  const progress = new ProgressLine(io, true);
+  const say = (line: string): void => {
+    progress.clear();
+    notice(io, line);
+  };
+  const summary = await runReplayExporter(replay, config, {
+    signal: io.stopSignal(),
+    onNotice: say,
+    onProgress: (done) => {
+      progress.update(done);
+    },
+    onMetering: (file) => {
+      say(`metering ${replayText(file)}${choiceClauses(replay)}; ${collectorsText(config)}`);
+    },
+  });
+  progress.clear();
+  reportReplay(io, exportReplaySummaryLines(summary), summary);
+}
+
+function collectorsText({ collectors }: ExportConfig): string {
+  const where = collectors.map(collectorText).join(', ');
+  return where === '' ? 'statistics only' : where;
 }
 
 /** "NetFlow v9 to 192.0.2.1:9995" */

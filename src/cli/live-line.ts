@@ -23,7 +23,23 @@ const LIVE_COLUMNS = [
   { name: 'duration', title: 'DURATION', width: 9, maxWidth: 12, align: 'right' },
 ] as const;
 
-type LiveRow = Readonly<Record<(typeof LIVE_COLUMNS)[number]['name'], string>>;
+type ColumnName = (typeof LIVE_COLUMNS)[number]['name'];
+type LiveRow = Readonly<Record<ColumnName, string>>;
+
+interface Column {
+  readonly name: ColumnName;
+  readonly title: string;
+  readonly width: number;
+  readonly maxWidth: number;
+  readonly align: 'left' | 'right';
+}
+
+/** Of a capture file: it is of any day, and nothing is known of its processes. */
+const REPLAY_COLUMNS: readonly Column[] = LIVE_COLUMNS.filter(
+  ({ name }) => name !== 'process' && name !== 'user',
+).map((column) =>
+  column.name === 'time' ? { ...column, title: 'START', width: 23, maxWidth: 23 } : column,
+);
 
 /** Protocol numbers as IANA names them; those that people meet. */
 const PROTOCOLS: Readonly<Record<number, string>> = {
@@ -63,9 +79,7 @@ export function liveRow(
     record.hasProcess(side) ? printable(directory.userName(record.uid(side))) : '-',
   );
   return {
-    time: timeOfDay(
-      epochMs(record.bytes, record.offset + FLOW_RECORD.fields.first_ns.offset, bootEpoch),
-    ),
+    time: startText(record, bootEpoch),
     process: sides.map((side) => processText(record, side, nonProcessNames)).join(' -> '),
     user: join(users),
     flow: `${endpointText(record, left)} ${arrow} ${endpointText(record, right)}`,
@@ -89,6 +103,7 @@ function orient(record: FlowRecord): {
   sides: readonly [FlowSide, ...FlowSide[]];
   arrow: '->' | '<-';
 } {
+  if (record.isReplayed) return { sides: ['source'], arrow: '->' };
   const isSource = isKnown(record, 'source');
   const isDestination = isKnown(record, 'destination');
   if ((record.flags & FLOW_FLAG.FLOW_LOOPBACK) !== 0 || (isSource && isDestination)) {
@@ -136,10 +151,25 @@ function protocolText(record: FlowRecord): string {
   return `${name} ${icmpTypeCode >> 8}/${icmpTypeCode & 0xff}`;
 }
 
-/** Local time, as on the clock of whoever is watching. */
-function timeOfDay(ms: number): string {
-  const date = new Date(ms);
-  const two = (value: number): string => value.toString().padStart(2, '0');
+/** Local time, as on the clock of whoever is watching; of a capture file the day too. */
+function startText(record: FlowRecord, bootEpoch: BootEpoch): string {
+  const at = record.offset + FLOW_RECORD.fields.first_ns.offset;
+  const date = new Date(epochMs(record.bytes, at, bootEpoch));
+  if (!record.isReplayed) return timeOfDay(date);
+  const day = [
+    date.getFullYear().toString(),
+    twoDigits(date.getMonth() + 1),
+    twoDigits(date.getDate()),
+  ];
+  return `${day.join('-')} ${timeOfDay(date)}`;
+}
+
+function twoDigits(value: number): string {
+  return value.toString().padStart(2, '0');
+}
+
+function timeOfDay(date: Date): string {
+  const two = twoDigits;
   const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(':');
   return `${time}.${date.getMilliseconds().toString().padStart(3, '0')}`;
 }
@@ -147,30 +177,35 @@ function timeOfDay(ms: number): string {
 /** Lays rows out in columns; a column that met a longer text stays as wide, up to its limit. */
 export class LiveTable {
   readonly #paint: Paint;
-  readonly #widths: number[] = LIVE_COLUMNS.map((column) => column.width);
+  readonly #columns: readonly Column[];
+  readonly #widths: number[];
 
-  constructor(paint: Paint) {
+  constructor(paint: Paint, kind: 'live' | 'replay' = 'live') {
     this.#paint = paint;
+    this.#columns = kind === 'live' ? LIVE_COLUMNS : REPLAY_COLUMNS;
+    this.#widths = this.#columns.map((column) => column.width);
   }
 
   header(): string {
-    const titles = LIVE_COLUMNS.map((column, i) => this.#pad(column.title, i));
+    const titles = this.#columns.map((column, i) => this.#pad(column.title, i));
     return this.#paint('bold', titles.join('  '));
   }
 
   line(row: LiveRow): string {
-    return LIVE_COLUMNS.map(({ name, maxWidth }, i) => {
-      const text = row[name];
-      const width = Math.min(maxWidth, displayWidth(text));
-      this.#widths[i] = Math.max(this.#widths[i] ?? 0, width);
-      const cell = this.#pad(text, i);
-      if (name !== 'process') return cell;
-      return this.#paint(/\[\d+\]/.test(text) ? 'cyan' : 'dim', cell);
-    }).join('  ');
+    return this.#columns
+      .map(({ name, maxWidth }, i) => {
+        const text = row[name];
+        const width = Math.min(maxWidth, displayWidth(text));
+        this.#widths[i] = Math.max(this.#widths[i] ?? 0, width);
+        const cell = this.#pad(text, i);
+        if (name !== 'process') return cell;
+        return this.#paint(/\[\d+\]/.test(text) ? 'cyan' : 'dim', cell);
+      })
+      .join('  ');
   }
 
   #pad(text: string, column: number): string {
     const width = this.#widths[column] ?? 0;
-    return LIVE_COLUMNS[column]?.align === 'right' ? padStart(text, width) : padEnd(text, width);
+    return this.#columns[column]?.align === 'right' ? padStart(text, width) : padEnd(text, width);
   }
 }

@@ -5,6 +5,7 @@ import { runMeter, type FlowContext } from '../daemon/run-meter.js';
 import { flowJson } from './flow-json.js';
 import { LineOutput } from './line-output.js';
 import { liveRow, LiveTable } from './live-line.js';
+import { runLiveReplay } from './live-replay.js';
 import { LiveSink, type FormatLine } from './live-sink.js';
 import {
   CAPTURE_HELP,
@@ -15,11 +16,13 @@ import {
   type MeterOptionValues,
 } from './meter-options.js';
 import { notice, type ProgramIo } from './program-io.js';
+import { addReadOption } from './replay.js';
 import { choiceClauses, liveSummaryLines, meteredText } from './summary-text.js';
 import { paintFor } from './terminal-style.js';
 import { wideLines } from './wide-lines.js';
 
 interface LiveOptionValues extends MeterOptionValues {
+  readonly read?: string;
   readonly json?: boolean;
   readonly wide?: boolean;
 }
@@ -44,17 +47,21 @@ With --json each line is an object with everything that is known of the flow, al
 switches them off.
 ${CAPTURE_HELP}
 
+With -r the packets of a capture file are metered, by its own times, and nothing is known of
+processes. Ethernet, Linux cooked, raw IP, loopback and PPP can be read.
+
 Examples:
   procflow live                        # everything on every interface
   procflow live --capture sockets      # every container too
   procflow live -i eth0 -i lo
   procflow live udp port 53            # only what the filter matches
   procflow live --wide -i eth0
+  procflow live -r capture.pcap        # the flows of a file; -r - reads standard input
   procflow live --json | jq 'select(.sourceProcess.processName == "curl")'
 
 Exit codes:
-  0  ended by a signal, or by a reader that has enough (| head)
-  1  could not start, or metering broke down
+  0  ended by a signal, by a reader that has enough (| head), or at the end of a file
+  1  could not start, or metering broke down, or a file is broken: what stands before is metered
   2  the command line is wrong`;
 
 export function liveCommand(io: ProgramIo): Command {
@@ -69,10 +76,13 @@ export function liveCommand(io: ProgramIo): Command {
     )
     .option('--wide', 'print a second line with command line, unit or container, and parent')
     .option('--json', 'print JSON, an object a line');
+  addReadOption(command);
   addTimingOptions(command, { activeTimeout: '5', idleTimeout: '2' });
   addFilterArgument(addMeterOptions(command)).addHelpText('after', MORE);
   return command.action((filter: string[], options: LiveOptionValues) =>
-    runLive(io, options, filter),
+    options.read === undefined
+      ? runLive(io, options, filter)
+      : runLiveReplay(io, { ...options, read: options.read }, filter),
   );
 }
 

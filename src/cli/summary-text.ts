@@ -17,7 +17,7 @@ import { samplingClause, samplingLines } from './sampling-text.js';
 const MAX_INTERFACES = 8;
 
 /** Counters that `live` shows too, when they are not zero. */
-const SIGNS_OF_TROUBLE: ReadonlySet<string> = new Set<MeterCounter>([
+export const SIGNS_OF_TROUBLE: ReadonlySet<string> = new Set<MeterCounter>([
   'MALFORMED_PACKETS',
   'FRAGMENTS_UNMATCHED',
   'LOST_PACKETS',
@@ -36,7 +36,10 @@ export function meteredText(metered: Metered): string {
 }
 
 /** Which packets are metered, where not all are: to follow where they are. */
-export function choiceClauses({ filter, sampling }: MeterConfig): string {
+export function choiceClauses({
+  filter,
+  sampling,
+}: Pick<MeterConfig, 'filter' | 'sampling'>): string {
   return `${filter === undefined ? '' : `; filter ${filter}`}${samplingClause(sampling)}`;
 }
 
@@ -56,7 +59,7 @@ export function exportSummaryLines(summary: ExportSummary): string[] {
   ];
 }
 
-function sentLines(collector: CollectorStatistics, isOneOfSeveral: boolean): string[] {
+export function sentLines(collector: CollectorStatistics, isOneOfSeveral: boolean): string[] {
   const { destination, records, messages, octets, templates, optionsRecords } = collector;
   const { refusals, biflows, newSessions } = collector;
   const to = isOneOfSeveral ? ` to ${destination}` : '';
@@ -83,6 +86,11 @@ export function liveSummaryLines(summary: RunSummary): string[] {
 }
 
 function meterLines(summary: MeterSummary): string[] {
+  return [totalLine(summary), ...samplingLines(summary.counters)];
+}
+
+/** @param of whose duration it is, where it is not the session's */
+export function totalLine(summary: MeterSummary, of = ''): string {
   const { records, packets, octets, durationMs, endReasons } = summary;
   const total = `${records} flow records, ${packets} packets, ${octets} octets`;
   const reasons = Object.entries(endReasons)
@@ -92,10 +100,7 @@ function meterLines(summary: MeterSummary): string[] {
     )
     .join(', ');
   const why = reasons === '' ? '' : ` (${reasons})`;
-  return [
-    `${total} in ${(durationMs / 1000).toFixed(1)} s${why}`,
-    ...samplingLines(summary.counters),
-  ];
+  return `${total} in ${(durationMs / 1000).toFixed(1)} s${of}${why}`;
 }
 
 /** Nothing is lost when the cache is full, but records get many and small. */
@@ -119,9 +124,9 @@ function processLines({ known, ...trouble }: ProcessStatistics): string[] {
 }
 
 /** How many, and of what. */
-type Loss = readonly [count: number, what: string];
+export type Loss = readonly [count: number, what: string];
 
-function meterLosses({ counters, errors, flowsLeftBehind, deleted }: MeterSummary): Loss[] {
+export function meterLosses({ counters, errors, flowsLeftBehind, deleted }: MeterSummary): Loss[] {
   return [
     [counters?.LOST_PACKETS ?? 0, 'packets that were not metered: cache and ring buffer were full'],
     [counters?.OWNERS_NOT_STORED ?? 0, 'sockets without an owner: no memory for it'],
@@ -138,7 +143,7 @@ function meterLosses({ counters, errors, flowsLeftBehind, deleted }: MeterSummar
   ];
 }
 
-function exportLosses(statistics: CollectorStatistics, isOneOfSeveral: boolean): Loss[] {
+export function exportLosses(statistics: CollectorStatistics, isOneOfSeveral: boolean): Loss[] {
   const { destination, lastError, lostPackets, lostOctets } = statistics;
   const why = lastError === undefined ? '' : `: ${lastError}`;
   const sums = `${lostPackets} packets, ${lostOctets} octets`;
@@ -158,13 +163,13 @@ function exportLosses(statistics: CollectorStatistics, isOneOfSeveral: boolean):
   return losses.map(([count, what]) => [count, `${what} (${destination})`]);
 }
 
-function lossLines(losses: readonly Loss[]): string[] {
+export function lossLines(losses: readonly Loss[]): string[] {
   const real = losses.filter(([count]) => count > 0);
   if (real.length === 0) return ['nothing was lost'];
   return real.map(([count, what]) => `LOSS: ${count} ${what}`);
 }
 
-function counterLines(
+export function counterLines(
   { counters }: MeterSummary,
   isShown: (name: string, value: number) => boolean = (name) => name !== 'METER_COUNTERS',
 ): string[] {

@@ -2,6 +2,7 @@
 import { BpfError } from '../bpf-loader/bpf-error.js';
 import { FilterError } from '../bpf-loader/filter/compile-filter.js';
 import { ExportError } from '../exporter/export-error.js';
+import { CaptureInputError } from './capture-input-error.js';
 import { ConfigError } from './config-error.js';
 import { ControlError } from './control/control-client.js';
 
@@ -16,7 +17,8 @@ interface ErrorDescription {
   readonly details: string;
 }
 
-const FORESEEN = [BpfError, ExportError, ControlError] as const;
+/** What happens in operation, besides what is wrong with settings. */
+const FORESEEN = [BpfError, ExportError, ControlError, CaptureInputError] as const;
 
 export function describeError(error: unknown): ErrorDescription {
   const isUsage = error instanceof ConfigError || error instanceof FilterError;

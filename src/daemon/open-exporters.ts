@@ -35,6 +35,8 @@ export interface ExportContext {
   readonly maxFlows: number;
   /** For collectors that are not given another one. */
   readonly observationDomainId: number;
+  /** Rather waits for a collector than loses what it does not take at once. */
+  readonly isPatient?: boolean;
   /** Told what an operator should know but what stops nothing; one line each. */
   readonly onNotice: (line: string) => void;
 }
@@ -57,6 +59,8 @@ export interface OpenExporters {
   readonly refresh: () => void;
   /** What is not sent by now is lost; close() waits for nothing. */
   readonly abandon: () => void;
+  /** Resolves when everything has arrived, or nothing has moved for so long. */
+  readonly drain: (patienceMs: number) => Promise<void>;
 }
 
 export interface CollectorTemplates {
@@ -92,6 +96,9 @@ export async function openExporters(
   };
   return {
     sinks: isBalanced ? [createBalancedSink(exporters)] : exporters,
+    drain: async (patienceMs) => {
+      await Promise.all(exporters.map((exporter) => exporter.drain(patienceMs)));
+    },
     statistics: () =>
       exporters.map((exporter, i) => ({ destination: destination(i), ...exporter.statistics() })),
     resendTemplates: () =>
@@ -153,6 +160,7 @@ function createExporter(collector: CollectorConfig, context: NumberedContext): E
       status: context.status,
       nonProcessNames: context.nonProcessNames,
       interfaceNumber: context.interfaceNumber,
+      isPatient: context.isPatient ?? false,
     },
     transport,
   );

@@ -26,6 +26,8 @@ export interface ExportingProcessOptions {
   readonly messagesPerSecond?: number;
   /** Messages that wait for a collector. */
   readonly backlogOctets?: number;
+  /** A sweep waits for room as long as messages leave; usually it has others to think of. */
+  readonly isPatient?: boolean;
   /** With biflows: how long a record waits for its reverse, and how many may. */
   readonly biflowWindowMs?: number;
   readonly biflowRecords?: number;

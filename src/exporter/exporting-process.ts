@@ -105,6 +105,7 @@ class Exporter implements ExportingProcess {
       transport,
       session: this.#session,
       counters: this.#counters,
+      isPatient: options.isPatient ?? false,
       paceMs: transport.isReliable ? 0 : 1000 / messagesPerSecond,
       pacer: transport.isReliable
         ? undefined

@@ -195,3 +195,29 @@ export function testRunArgument(run: TestRun): { retval: number; duration: numbe
   };
   return argument;
 }
+
+/** What bpf_prog_test_run_opts takes, in memory, for calls that differ in little. */
+export interface PreparedTestRun {
+  readonly options: Buffer;
+  /** @param packetOctets of the packet's buffer, from its beginning */
+  readonly set: (packetOctets: number, repeat: number) => void;
+}
+
+export function prepareTestRun(packet: Buffer, context: Buffer): PreparedTestRun {
+  const options = Buffer.alloc(koffi.sizeof(testRunOptions));
+  koffi.encode(options, testRunOptions, testRunArgument({ packet, context, repeat: 1 }));
+  const octetsAt = koffi.offsetof(testRunOptions, 'data_size_in');
+  const outOctetsAt = koffi.offsetof(testRunOptions, 'data_size_out');
+  const repeatAt = koffi.offsetof(testRunOptions, 'repeat');
+  const prepared = {
+    options,
+    set: (packetOctets: number, repeat: number): void => {
+      options.writeUInt32LE(packetOctets, octetsAt);
+      // The last call has left there what it had, and this one would not do with less.
+      options.writeUInt32LE(0, outOctetsAt);
+      options.writeInt32LE(repeat, repeatAt);
+    },
+    [HELD]: { packet, context },
+  };
+  return prepared;
+}

@@ -91,6 +91,8 @@ export interface Libbpf {
     largest: number,
   ) => RingBuffer | undefined;
   readonly testRun: (programFd: number, options: object) => number;
+  /** The same with options that are in memory already: koffi would convert them each time. */
+  readonly testRunPrepared: (programFd: number, options: Buffer) => number;
   /** The object's BTF, raw. */
   readonly btfBytes: (object: ObjectPointer) => Buffer;
   /** Hands each line that libbpf would have printed to `onLine`. */
@@ -105,12 +107,6 @@ const STOP_CONSUMING = -1;
 export function loadLibbpf(path: string): Libbpf {
   const library = koffi.load(path);
   const func = (declaration: string) => library.func(declaration);
-  const objectBtf: (object: ObjectPointer) => BtfPointer | null = func(
-    'void *bpf_object__btf(void *object)',
-  );
-  const btfRawData: (btf: BtfPointer, size: number[]) => bigint | null = func(
-    'void *btf__raw_data(void *btf, _Out_ uint32_t *size)',
-  );
   return {
     versionString: func('str libbpf_version_string()'),
     openFile: library.func('bpf_object__open_file', 'void *', ['str', koffi.pointer(openOptions)]),
@@ -153,12 +149,8 @@ export function loadLibbpf(path: string): Libbpf {
       'int',
       koffi.inout(koffi.pointer(testRunOptions)),
     ]),
-    btfBytes: (object) => {
-      const btf = objectBtf(object);
-      const size = [0];
-      const data = btf === null ? null : btfRawData(btf, size);
-      return data === null ? Buffer.alloc(0) : copyMemory(data, size[0] ?? 0);
-    },
+    testRunPrepared: func('int bpf_prog_test_run_opts(int program, void *options)'),
+    btfBytes: btfReader(library),
     onPrint: printSetter(library),
   };
 }
@@ -173,6 +165,21 @@ function loadersWithoutObject(library: LibraryHandle): Pick<Libbpf, 'createMap' 
       ...['int', 'str', 'str', 'void *', 'size_t'],
       koffi.pointer(programOptions),
     ]),
+  };
+}
+
+function btfReader(library: LibraryHandle): Libbpf['btfBytes'] {
+  const objectBtf: (object: ObjectPointer) => BtfPointer | null = library.func(
+    'void *bpf_object__btf(void *object)',
+  );
+  const rawData: (btf: BtfPointer, size: number[]) => bigint | null = library.func(
+    'void *btf__raw_data(void *btf, _Out_ uint32_t *size)',
+  );
+  return (object) => {
+    const btf = objectBtf(object);
+    const size = [0];
+    const data = btf === null ? null : rawData(btf, size);
+    return data === null ? Buffer.alloc(0) : copyMemory(data, size[0] ?? 0);
   };
 }
 

@@ -20,6 +20,8 @@ interface DeliveryOptions {
   readonly counters: ExportCounters;
   /** Undefined: as fast as the transport takes them. */
   readonly pacer: Pacer | undefined;
+  /** Waits for room as long as messages leave. */
+  readonly isPatient?: boolean;
   /** How far apart messages may be by that. */
   readonly paceMs?: number;
 }
@@ -60,7 +62,8 @@ export class Delivery {
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
-    this.#mostWaitMs = MOST_WAIT_MS[options.transport.isReliable ? 'reliable' : 'paced'];
+    const usualMs = MOST_WAIT_MS[options.transport.isReliable ? 'reliable' : 'paced'];
+    this.#mostWaitMs = options.isPatient === true ? Infinity : usualMs;
   }
 
   get isStarted(): boolean {

@@ -1,0 +1,265 @@
+// Reads a capture file frame by frame into the flow source that meters them, until a sweep is due.
+import { CaptureFileError, CaptureParser } from '../capture-file/capture-parser.js';
+import type { CapturedFrame } from '../capture-file/captured-frame.js';
+import {
+  linkTypeText,
+  readLinkLayer,
+  wantedOctets,
+  type LinkLayer,
+} from '../capture-file/link-layer.js';
+import type { FrameReplay, ReplayFrame } from '../bpf-loader/capture-replay.js';
+import { openCaptureFilter, type CaptureFilter } from '../bpf-loader/filter/capture-filter.js';
+import { CaptureClock, milliseconds, nanosecondsOf, possibleTime } from './capture-clock.js';
+import { CaptureInputError } from './capture-input-error.js';
+import type { CaptureInput } from './capture-input.js';
+
+export interface CaptureFramesOptions {
+  readonly input: CaptureInput;
+  /** Only frames that match; default: all. */
+  readonly filter?: string | undefined;
+  /** Of the records, in the place of the capture's own. */
+  readonly interfaceIndex?: number | undefined;
+  readonly sweepIntervalMs: number;
+  /** After each piece that was read. */
+  readonly onProgress?: ((progress: ReplayProgress) => void) | undefined;
+}
+
+export interface ReplayProgress {
+  /** Of the file, those that were read. */
+  readonly octets: number;
+  readonly totalOctets: number | undefined;
+  /** That the file has had so far. */
+  readonly frames: number;
+}
+
+export interface ReplayCounts {
+  /** That the file has, up to its end or to where reading it ended. */
+  readonly frames: number;
+  /** Of these, those that the filter kept out. */
+  readonly filtered: number;
+  /** And those of interfaces whose link type cannot be read: how many, by its text. */
+  readonly unreadable: Readonly<Record<string, number>>;
+}
+
+/** Written anew for each frame. */
+type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
+
+export class CaptureFrames {
+  readonly #options: CaptureFramesOptions;
+  readonly #parser = new CaptureParser();
+  readonly #filters = new Map<number, CaptureFilter>();
+  readonly #link: LinkLayer = { octets: 0, ethertype: 0, interfaceIndex: undefined };
+  readonly #unreadable = new Map<number, number>();
+  #octetsRead = 0;
+  #frames = 0;
+  #filtered = 0;
+  /** Read, and not yet metered. */
+  #next: CapturedFrame | undefined;
+  /** The time of the next sweep; of no frame yet. */
+  #dueMs = NaN;
+  #sweepNs = 1n;
+  #fault: CaptureInputError | undefined;
+
+  constructor(options: CaptureFramesOptions) {
+    this.#options = options;
+  }
+
+  /** Why the file could not be read to its end. */
+  get fault(): CaptureInputError | undefined {
+    return this.#fault;
+  }
+
+  /** When flows expire that a sweep takes now. */
+  get sweepNs(): bigint {
+    return this.#sweepNs;
+  }
+
+  counts(): ReplayCounts {
+    const unreadable = [...this.#unreadable].map(([type, count]) => [linkTypeText(type), count]);
+    return {
+      frames: this.#frames,
+      filtered: this.#filtered,
+      unreadable: Object.fromEntries(unreadable) as Record<string, number>,
+    };
+  }
+
+  /**
+   * Reads up to the first frame that can be metered, and no further.
+   * @returns its clock
+   * @throws CaptureInputError for a file of which nothing can be metered
+   */
+  async begin(signal: AbortSignal): Promise<CaptureClock> {
+    const first = await this.#read(signal);
+    this.#next = first;
+    if (first !== undefined) return new CaptureClock(first);
+    if (this.#fault !== undefined && this.#frames === 0) throw this.#fault;
+    const [type] = this.#unreadable.keys();
+    if (type !== undefined && this.#filtered === 0) throw this.#unreadableError(type);
+    return new CaptureClock({ seconds: 0, nanoseconds: 0 });
+  }
+
+  /**
+   * Meters frames until one comes after the time of the next sweep; that one is metered after it.
+   * @returns whether the file goes on
+   */
+  async meterUntilSweep(
+    replay: FrameReplay,
+    clock: CaptureClock,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const goesOn = await this.#addUntilSweep(replay, clock, signal);
+    replay.flush();
+    return goesOn;
+  }
+
+  async #addUntilSweep(
+    replay: FrameReplay,
+    clock: CaptureClock,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const frame: Mutable<ReplayFrame> = emptyReplayFrame();
+    for (;;) {
+      const captured = this.#next ?? this.#nextInMemory() ?? (await this.#read(signal));
+      if (captured === undefined) return false;
+      this.#next = captured;
+      const time = possibleTime(captured);
+      const timeMs = milliseconds(time);
+      if (Number.isNaN(this.#dueMs)) this.#dueMs = timeMs + this.#options.sweepIntervalMs;
+      if (timeMs >= this.#dueMs) {
+        // One sweep before a long pause does what many in it would.
+        this.#dueMs = timeMs + this.#options.sweepIntervalMs;
+        this.#sweepNs = nanosecondsOf(time);
+        return true;
+      }
+      this.#next = undefined;
+      this.#fill(frame, captured);
+      frame.seconds = time.seconds;
+      frame.nanoseconds = time.nanoseconds;
+      replay.add(frame);
+      clock.advance(time);
+      if (replay.isFull()) {
+        this.#sweepNs = clock.bootNs();
+        return true;
+      }
+    }
+  }
+
+  /** From the link layer that was read last. */
+  #fill(frame: Mutable<ReplayFrame>, captured: CapturedFrame): void {
+    const link = this.#link;
+    frame.bytes = captured.bytes;
+    frame.start = captured.start;
+    frame.end = captured.end;
+    frame.wireOctets = captured.wireOctets;
+    frame.wantedOctets = wantedOctets(captured, link);
+    frame.interfaceIndex =
+      this.#options.interfaceIndex ?? link.interfaceIndex ?? captured.interfaceId;
+    frame.linkOctets = link.octets;
+    frame.ethertype = link.ethertype;
+  }
+
+  /** The next frame that is to be metered; undefined at the file's end, and where it is broken. */
+  async #read(signal: AbortSignal): Promise<CapturedFrame | undefined> {
+    let frame = this.#nextInMemory();
+    while (frame === undefined && (await this.#readPiece(signal))) frame = this.#nextInMemory();
+    return frame;
+  }
+
+  /** @returns whether there may be more frames */
+  async #readPiece(signal: AbortSignal): Promise<boolean> {
+    const { input, onProgress } = this.#options;
+    if (this.#fault !== undefined || signal.aborted) return false;
+    try {
+      const piece = await input.read(signal);
+      if (piece === undefined) {
+        this.#end(signal);
+        return false;
+      }
+      this.#octetsRead += piece.length;
+      this.#parser.push(piece);
+    } catch (error) {
+      this.#fault = this.#asFault(error);
+      return false;
+    }
+    const totalOctets = input.octets;
+    onProgress?.({ octets: this.#octetsRead, totalOctets, frames: this.#frames });
+    return true;
+  }
+
+  /** Nothing more comes: of the file, or because it shall not. */
+  #end(signal: AbortSignal): void {
+    if (!signal.aborted) this.#parser.end();
+  }
+
+  /** Of what has been read. */
+  #nextInMemory(): CapturedFrame | undefined {
+    if (this.#fault !== undefined) return undefined;
+    try {
+      for (;;) {
+        const frame = this.#parser.next();
+        if (frame === undefined) return undefined;
+        const isWanted = this.#isWanted(frame);
+        this.#frames++;
+        if (isWanted) return frame;
+      }
+    } catch (error) {
+      this.#fault = this.#asFault(error);
+      return undefined;
+    }
+  }
+
+  #isWanted(frame: CapturedFrame): boolean {
+    if (!readLinkLayer(frame, this.#link)) {
+      const { linkType } = frame;
+      // Of a pcap file all frames have the same one.
+      if (this.#parser.format === 'pcap') throw this.#unreadableError(linkType);
+      this.#unreadable.set(linkType, (this.#unreadable.get(linkType) ?? 0) + 1);
+      return false;
+    }
+    const { filter } = this.#options;
+    if (filter === undefined) return true;
+    const { bytes, start, end, wireOctets } = frame;
+    if (this.#filterFor(filter, frame).matches(bytes, start, end, wireOctets)) return true;
+    this.#filtered++;
+    return false;
+  }
+
+  #filterFor(expression: string, { linkType, isLittleEndian }: CapturedFrame): CaptureFilter {
+    const key = isLittleEndian ? linkType : -1 - linkType;
+    let filter = this.#filters.get(key);
+    if (filter === undefined) {
+      filter = openCaptureFilter(expression, linkType, !isLittleEndian);
+      this.#filters.set(key, filter);
+    }
+    return filter;
+  }
+
+  #unreadableError(linkType: number): CaptureInputError {
+    const reason = `frames of link type ${linkTypeText(linkType)} cannot be metered`;
+    return new CaptureInputError(this.#options.input.name, reason);
+  }
+
+  /** What is no fault of the file's is thrown on. */
+  #asFault(error: unknown): CaptureInputError {
+    if (error instanceof CaptureInputError) return error;
+    if (error instanceof CaptureFileError) {
+      return new CaptureInputError(this.#options.input.name, error);
+    }
+    throw error;
+  }
+}
+
+function emptyReplayFrame(): Mutable<ReplayFrame> {
+  return {
+    bytes: Buffer.alloc(0),
+    start: 0,
+    end: 0,
+    wireOctets: 0,
+    wantedOctets: 0,
+    seconds: 0,
+    nanoseconds: 0,
+    interfaceIndex: 0,
+    linkOctets: 0,
+    ethertype: 0,
+  };
+}
