@@ -16,7 +16,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PATH="$$PATH")
 
 RUN_PACKAGES := clang libbpf-dev libbpf1 iproute2
 TEST_PACKAGES := $(RUN_PACKAGES) bpftool llvm clang-format gcc libc6-dev procps nfdump tshark tcpdump ethtool \
-	nftables curl python3 netsniff-ng openssl pmacct
+	nftables curl python3 netsniff-ng openssl pmacct softflowd
 
 BPF_OBJECT := build/bpf/procflow.bpf.o
 BPF_FLAGS := -O2 -g -mcpu=v3 -target bpf -Wall -Werror -ffile-prefix-map=$(CURDIR)=. \

@@ -5,6 +5,7 @@ import { askControl } from '../daemon/control/control-client.js';
 import { ConfigError } from '../daemon/config-error.js';
 import { DEBUG_OPTION } from './meter-options.js';
 import { notice, type ProgramIo } from './program-io.js';
+import { SOFTFLOWD_CONTROL } from './program-name.js';
 
 interface CtlOptionValues {
   readonly control?: string;
@@ -13,7 +14,7 @@ interface CtlOptionValues {
 }
 
 /** Where procflow's is by custom, and where softflowd's is. */
-export const CONTROL_PATHS = ['/run/procflow.ctl', '/var/run/softflowd.ctl'] as const;
+const CONTROL_PATHS = ['/run/procflow.ctl', SOFTFLOWD_CONTROL];
 
 const DESCRIPTION = `\
 Asks a running "procflow export -c PATH", or tells it what to do. softflowctl of softflowd can do
@@ -46,8 +47,10 @@ Exit codes:
   1  nobody answered, or with an error
   2  the command line is wrong`;
 
-export function ctlCommand(io: ProgramIo): Command {
-  return new Command('ctl')
+/** @param name softflowctl, where it was started under this name */
+export function ctlCommand(io: ProgramIo, name: 'ctl' | 'softflowctl' = 'ctl'): Command {
+  const paths = name === 'ctl' ? CONTROL_PATHS : [SOFTFLOWD_CONTROL];
+  return new Command(name)
     .summary('ask a running procflow export, or tell it what to do')
     .description(DESCRIPTION)
     .argument('<command>', 'see below')
@@ -56,16 +59,21 @@ export function ctlCommand(io: ProgramIo): Command {
     .option('--json', 'answer in JSON')
     .option(...DEBUG_OPTION)
     .addHelpText('after', MORE)
-    .action((command: string, options: CtlOptionValues) => runCtl(io, command, options));
+    .action((command: string, options: CtlOptionValues) => runCtl(io, command, options, paths));
 }
 
-async function runCtl(io: ProgramIo, command: string, options: CtlOptionValues): Promise<void> {
+async function runCtl(
+  io: ProgramIo,
+  command: string,
+  options: CtlOptionValues,
+  paths: readonly string[],
+): Promise<void> {
   const { control, number, json } = options;
   if (/[\n\r]/.test(command)) throw new ConfigError('command', 'has a newline', 'give one command');
   if (number !== undefined && command !== 'top') {
     throw new ConfigError(`-n ${number}`, `means nothing to ${command}`, 'it is for top');
   }
-  const path = control ?? CONTROL_PATHS.find((each) => existsSync(each)) ?? CONTROL_PATHS[0];
+  const path = control ?? paths.find((each) => existsSync(each)) ?? paths[0] ?? '';
   const words = [
     ...(json === true ? ['json'] : []),
     command,

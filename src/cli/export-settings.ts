@@ -29,6 +29,9 @@ export interface ExportOptionValues extends MeterOptionValues, SoftflowdWords {
   readonly filter?: readonly string[];
 }
 
+/** softflowd's timeouts leave nothing to these. */
+const ALL_BY_NAME = { activeTimeout: '604800', idleTimeout: '3600' };
+
 interface CommandLine {
   readonly defaults: ExportDefaults;
   /** Whether an option was given, and does not only have its default. */
@@ -62,6 +65,7 @@ export function readSettings(
   const { names, numbers } = readInterfaceNumbers(options.interface ?? []);
   const words = {
     ...options,
+    ...(defaults.isSoftflowd && ALL_BY_NAME),
     interface: names,
     maxFlows: maxFlows(options.maxFlows, defaults),
     timeout: [...defaults.timeouts, ...(options.timeout ?? [])],
@@ -70,8 +74,8 @@ export function readSettings(
   const { read } = options;
   const meter = read === undefined ? readMeterConfig(words) : readReplayConfig({ ...words, read });
   const { collector } = softflowd;
-  if (collector.length === 0 && !defaults.isSoftflowd) {
-    const advice = 'give HOST:PORT; "procflow live" prints the flows instead';
+  if (collector.length === 0 && !defaults.isSoftflowd && options.control === undefined) {
+    const advice = 'give HOST:PORT, or -c for statistics only; "procflow live" prints the flows';
     throw new ConfigError('-n', 'no collector given', advice);
   }
   // softflowd takes -l with one collector as it takes it with none.
@@ -80,6 +84,7 @@ export function readSettings(
   if (isBalanceless && options.balance === true) {
     notices.push('-l changes nothing: it is for several collectors');
   }
+  notices.push(...backgroundNotices(options, defaults));
   const config = readExportConfig({
     ...(defaults.isSoftflowd && { version }),
     ...texts,
@@ -98,6 +103,21 @@ export function readSettings(
   );
   notices.push(...hopLimitNotices(softflowd.hopLimit, hosts));
   return { meter, config, notices };
+}
+
+/** softflowd's -p and -c mean nothing where it has no daemon. */
+function backgroundNotices(options: ExportOptionValues, { isSoftflowd }: ExportDefaults): string[] {
+  const { foreground, verbose, read, pidfile, control } = options;
+  const isReplay = read !== undefined;
+  const lines: string[] = [];
+  const isForeground = isSoftflowd && (foreground === true || verbose === true);
+  if ((isReplay || isForeground) && pidfile !== undefined) {
+    lines.push('-p changes nothing: there is a pid file in the background only');
+  }
+  if (isReplay && control !== undefined && control !== 'none') {
+    lines.push('-c changes nothing: a file is read to its end');
+  }
+  return lines;
 }
 
 /** softflowd counts both directions of a connection as one flow. */

@@ -60,7 +60,8 @@ export function exportCommand(io: ProgramIo, defaults: ExportDefaults = EXPORT_D
     .option('-d, --foreground', 'run in the foreground')
     .option('-D, --verbose', 'run in the foreground, with -6 and --debug')
     .on('option:verbose', io.setDebug);
-  addTimingOptions(command, { activeTimeout: '60', idleTimeout: '15' }).option(
+  const timing = isSoftflowd ? undefined : { activeTimeout: '60', idleTimeout: '15' };
+  addTimingOptions(command, timing).option(
     '--source <address[:port]>',
     'send from this address of the host (default: by route)',
   );
@@ -106,7 +107,8 @@ async function runExport(
     isGiven: (name) => command.getOptionValueSource(name) === 'cli',
   });
   checkSampling(config, meter.sampling);
-  if (await goneToBackground(io, isDaemon(options))) return;
+  const isDaemon = isInBackground(options, defaults);
+  if (await goneToBackground(io, isDaemon)) return;
   for (const line of notices) notice(io, line);
   if ('file' in meter) {
     await runReplayed(io, meter, config);
@@ -114,7 +116,10 @@ async function runExport(
   }
   const hooks: MeterHooks = {
     signal: io.stopSignal(),
-    control: readControl(options.control, defaults.isSoftflowd ? 'softflowd' : 'procflow'),
+    control: readControl(
+      options.control ?? defaults.control,
+      defaults.isSoftflowd ? 'softflowd' : 'procflow',
+    ),
     onNotice: (line) => {
       notice(io, line);
     },
@@ -125,13 +130,28 @@ async function runExport(
       io.daemon?.becomeReady();
     },
   };
-  const summary = await runWithPidFile(options.pidfile, () => runExporter(meter, config, hooks));
+  const summary = await runWithPidFile(pidFile(options, defaults, isDaemon), () =>
+    runExporter(meter, config, hooks),
+  );
   for (const line of exportSummaryLines(summary)) notice(io, line);
 }
 
-/** A file is read to its end in the foreground. */
-function isDaemon({ daemon, foreground, verbose, read }: ExportOptionValues): boolean {
-  return daemon === true && foreground !== true && verbose !== true && read === undefined;
+/** softflowd goes there unless it is told not to, or reads a file. */
+function isInBackground(
+  { daemon, foreground, verbose, read }: ExportOptionValues,
+  { isSoftflowd }: ExportDefaults,
+): boolean {
+  if (foreground === true || verbose === true || read !== undefined) return false;
+  return daemon ?? isSoftflowd;
+}
+
+/** softflowd has one in the background only. */
+function pidFile(
+  { pidfile }: ExportOptionValues,
+  { isSoftflowd, pidFile: usual }: ExportDefaults,
+  isDaemon: boolean,
+): string | undefined {
+  return isDaemon || !isSoftflowd ? (pidfile ?? (isDaemon ? usual : undefined)) : undefined;
 }
 
 /** Exports the flows of a capture file. */

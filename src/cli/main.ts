@@ -32,8 +32,9 @@ function helpWidth(): number {
 }
 
 function buildProgram(io: ProgramIo, name: ProgramName): Command {
-  if (name === 'softflowd') {
-    const program = exportCommand(io, SOFTFLOWD_DEFAULTS);
+  if (name !== 'procflow') {
+    const isSoftflowd = name === 'softflowd';
+    const program = isSoftflowd ? exportCommand(io, SOFTFLOWD_DEFAULTS) : ctlCommand(io, name);
     configure(io, [program.helpOption('-h, --help', 'print this help')]);
     return program;
   }

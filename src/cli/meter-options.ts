@@ -39,24 +39,17 @@ export function addFilterArgument(command: Command): Command {
   );
 }
 
-export function addTimingOptions(command: Command, defaults: MeterDefaults): Command {
-  const { activeTimeout, idleTimeout } = defaults;
-  return command
-    .addOption(
-      withDefault(
-        '--active-timeout <seconds>',
-        'report a flow that goes on this often',
-        activeTimeout,
-      ),
-    )
-    .addOption(
-      withDefault('--idle-timeout <seconds>', 'a flow silent for so long has ended', idleTimeout),
-    )
-    .option(
-      '-t, --timeout <name=time>',
-      `one by name, repeatable: ${TIMEOUT_NAMES.join(', ')}`,
-      collect,
-    );
+/** @param defaults undefined: by name alone, as softflowd has them */
+export function addTimingOptions(command: Command, defaults: MeterDefaults | undefined): Command {
+  if (defaults !== undefined) {
+    const { activeTimeout, idleTimeout } = defaults;
+    const active = 'report a flow that goes on this often';
+    const idle = 'a flow silent for so long has ended';
+    command.addOption(withDefault('--active-timeout <seconds>', active, activeTimeout));
+    command.addOption(withDefault('--idle-timeout <seconds>', idle, idleTimeout));
+  }
+  const names = TIMEOUT_NAMES.join(', ');
+  return command.option('-t, --timeout <name=time>', `one by name, repeatable: ${names}`, collect);
 }
 
 export function addMeterOptions(command: Command, defaults: { maxFlows?: string } = {}): Command {

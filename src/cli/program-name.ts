@@ -11,9 +11,14 @@ export interface ExportDefaults {
   /** As -t has them. */
   readonly timeouts: readonly string[];
   readonly isSoftflowd: boolean;
+  /** Of the control socket; undefined: none. */
+  readonly control?: string;
+  /** Of the pid file, in the background; undefined: none. */
+  readonly pidFile?: string;
 }
 
-/** Those of the collectors' settings, of the options --active-timeout and --idle-timeout. */
+export const SOFTFLOWD_CONTROL = '/var/run/softflowd.ctl';
+
 export const EXPORT_DEFAULTS: ExportDefaults = {
   version: '9',
   maxFlows: '65536',
@@ -30,6 +35,8 @@ export const SOFTFLOWD_DEFAULTS: ExportDefaults = {
     ...['maxlife=604800', 'expint=60'],
   ],
   isSoftflowd: true,
+  control: SOFTFLOWD_CONTROL,
+  pidFile: '/var/run/softflowd.pid',
 };
 
 /** @param path argv[1]: the link, where it is one */

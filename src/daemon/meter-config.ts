@@ -37,6 +37,9 @@ export interface MeterSettings extends CaptureSettings, TimeoutSettings {
   readonly filter?: readonly string[];
 }
 
+/** softflowd's "full" without the type of service, which tells no flows apart here. */
+const PORTS = 'port';
+
 /** As many as a process name has: v9 exports it in 16 with a NUL at the end. */
 const MAX_NAME_OCTETS = 15;
 /** What the exporter or the terminal would replace: controls, format characters, quote, backslash. */
@@ -67,7 +70,8 @@ export function readMeterConfig(settings: MeterSettings): MeterConfig {
 }
 
 function readTrackLevel({ track, capture }: MeterSettings): TrackLevel {
-  const level = TRACK_LEVELS.find((known) => known === track);
+  const word = track.toLowerCase();
+  const level = TRACK_LEVELS.find((known) => known === (word === PORTS ? 'full' : word));
   if (level === undefined) {
     const advice = `give ${alternatives(TRACK_LEVELS)}`;
     throw new ConfigError(`--track ${track}`, 'there is no such level', advice);
