@@ -5,6 +5,8 @@ import { loadLibpcap, type FilterLink, type Libpcap } from '../native/libpcap.js
 /** LINKTYPE_ numbers of what the kernel shows a filter. */
 export const LINK_TYPE = { ethernet: 1, rawIp: 101 } as const;
 
+const MAX_SHOWN = 120;
+
 /** A filter expression that cannot be taken, mostly in libpcap's words: its author can mend it. */
 export class FilterError extends Error {
   readonly expression: string;
@@ -13,10 +15,16 @@ export class FilterError extends Error {
     // Where an interface was meant.
     const isOneWord = /^\S+$/.test(expression);
     const advice = isOneWord ? 'see man pcap-filter; -i names interfaces' : 'see man pcap-filter';
-    super(`filter "${expression}": ${message} (${advice})`);
+    super(`filter "${shortened(expression)}": ${message} (${advice})`);
     this.name = 'FilterError';
     this.expression = expression;
   }
+}
+
+/** For a message. */
+export function shortened(expression: string): string {
+  const isLong = expression.length > MAX_SHOWN;
+  return isLong ? `${expression.slice(0, MAX_SHOWN)}...` : expression;
 }
 
 /** @throws BpfError */

@@ -7,7 +7,7 @@ import { BpfError } from '../bpf-error.js';
 import type { Libbpf } from '../native/libbpf.js';
 import { programArgument } from '../native/libbpf-arguments.js';
 import { readClassicProgram } from './classic-bpf.js';
-import { FilterError, LINK_TYPE } from './compile-filter.js';
+import { FilterError, LINK_TYPE, shortened } from './compile-filter.js';
 import {
   ALU,
   JUMP,
@@ -155,5 +155,10 @@ function kernelError(errno: number, expression: string, log?: Buffer): Error {
   if (code === 'E2BIG') return new FilterError(expression, TOO_LONG);
   const end = log?.indexOf(0) ?? 0;
   const verifierLog = log?.toString('utf8', 0, end === -1 ? log.length : end);
-  return new BpfError(code, `load filter "${expression}"`, adviceFor(code, []), verifierLog);
+  return new BpfError(
+    code,
+    `load filter "${shortened(expression)}"`,
+    adviceFor(code, []),
+    verifierLog,
+  );
 }

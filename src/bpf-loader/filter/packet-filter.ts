@@ -40,11 +40,19 @@ export function openPacketFilter(
 ): PacketFilter {
   const libpcap = openLibpcap();
   const programs = new Map<string, FilterProgram>();
+  const compiled = new Map<string, Buffer>();
+  /** Once: for hundreds of conditions libpcap needs seconds. */
+  const compile = (linkType: number, netmask: number | undefined): Buffer => {
+    const key = `${linkType} ${netmask}`;
+    const link = { linkType, ...(netmask !== undefined && { netmask }) };
+    const classic = compiled.get(key) ?? compileFilter(libpcap, expression, link);
+    compiled.set(key, classic);
+    return classic;
+  };
   return {
     programFd: (meterProgram, netmask) => {
       const hook = FILTER_HOOKS[meterProgram];
-      const link = { linkType: hook.linkType, ...(netmask !== undefined && { netmask }) };
-      const classic = compileFilter(libpcap, expression, link);
+      const classic = compile(hook.linkType, netmask);
       // Few expressions know of the mask: for most, all interfaces of a kind share one program.
       const key = `${meterProgram} ${classic.toString('base64')}`;
       let program = programs.get(key);
