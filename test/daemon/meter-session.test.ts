@@ -1,5 +1,9 @@
 import t from 'tap';
-import { runMeterSession, type MeterSessionOptions } from '../../src/daemon/meter-session.js';
+import {
+  runMeterSession,
+  startMeterSession,
+  type MeterSessionOptions,
+} from '../../src/daemon/meter-session.js';
 import { FLOW_END_REASON } from '../../src/flow/flow-contract.gen.js';
 import { batchOf, FakeSink, FakeSource } from './fake-flows.js';
 
@@ -219,3 +223,94 @@ t.test(
     });
   },
 );
+
+/** A session that waits until it is aborted. */
+function startWaiting(source: FakeSource, sinks: FakeSink[]) {
+  const { options, controller } = prepare(source, sinks, 99);
+  const wait = (_ms: number, signal: AbortSignal) =>
+    new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => {
+        resolve();
+      });
+    });
+  return { session: startMeterSession({ ...options, wait }), controller };
+}
+
+t.test('flows are exported on request, and the session goes on', async (t) => {
+  const log: string[] = [];
+  const source = new FakeSource([[ONE, TWO], [ONE]], log);
+  const { session, controller } = startWaiting(source, [new FakeSink('a', log)]);
+  t.equal(await session.expireAll(), 3);
+  t.same(log, ['sweep all', 'a write 1', 'a write 2', 'a flush']);
+  t.equal(session.statistics().flows, 3);
+  controller.abort();
+  const { records, deleted } = await session.ended;
+  t.equal(records, 4);
+  t.same(deleted, { records: 0, packets: 0, octets: 0 });
+});
+
+t.test('flows that are deleted on request come to no sink and are counted', async (t) => {
+  const log: string[] = [];
+  const source = new FakeSource([[ONE, TWO], [ONE]], log);
+  const { session, controller } = startWaiting(source, [new FakeSink('a', log)]);
+  const expected = { records: 3, packets: 9, octets: 4_294_967_696 };
+  t.same(await session.deleteAll(), expected);
+  t.same(log, ['sweep all']);
+  controller.abort();
+  const { records, packets, deleted } = await session.ended;
+  t.same({ records, packets, deleted }, { records: 1, packets: 2, deleted: expected });
+});
+
+t.test('what is asked for waits for the sweep that there is', async (t) => {
+  const log: string[] = [];
+  const source = new FakeSource([[ONE], [TWO]], log);
+  const { session, controller } = startWaiting(source, [new FakeSink('a', log)]);
+  const asked = [session.expireAll(), session.deleteAll()];
+  await Promise.all(asked);
+  t.same(log, ['sweep all', 'a write 1', 'a flush', 'sweep all']);
+  controller.abort();
+  await session.ended;
+});
+
+t.test('a session that is over takes no requests', async (t) => {
+  const { session, controller } = startWaiting(new FakeSource([]), []);
+  controller.abort();
+  await session.ended;
+  await t.rejects(session.expireAll(), { message: 'the session is ending' });
+  await t.rejects(session.deleteAll(), { message: 'the session is ending' });
+});
+
+t.test('a session that is abandoned leaves its flows behind', async (t) => {
+  const log: string[] = [];
+  const source = new FakeSource([[ONE, TWO]], log);
+  source.flowsInCache = 3;
+  const { session, controller } = startWaiting(source, [new FakeSink('a', log)]);
+  session.abandon();
+  controller.abort();
+  const { records, flowsLeftBehind } = await session.ended;
+  t.same({ records, flowsLeftBehind }, { records: 0, flowsLeftBehind: 3 });
+  t.same(log, ['stop source', 'close source', 'close a']);
+});
+
+t.test('a request that fails is an error to who asked, and the session goes on', async (t) => {
+  const source = new FakeSource(['trouble', 'trouble', [ONE], []]);
+  const { session, controller } = startWaiting(source, []);
+  await t.rejects(session.expireAll(), { message: 'the flow cache could not be read' });
+  await t.rejects(session.deleteAll(), { message: 'trouble' });
+  t.equal(await session.expireAll(), 1);
+  controller.abort();
+  t.match(await session.ended, { errors: { sweeps: 1 } });
+});
+
+t.test('more passes are made on request while flows are missing', async (t) => {
+  const log: string[] = [];
+  const source = new FakeSource([[TWO], [ONE], [ONE], [ONE], []], log);
+  source.flowsInCache = 3;
+  const { session, controller } = startWaiting(source, [new FakeSink('a', log)]);
+  t.equal(await session.expireAll(), 3, 'as many as there were');
+  t.equal((await session.deleteAll()).records, 2, 'or until a pass finds none');
+  t.equal(log.filter((line) => line === 'sweep all').length, 5);
+  source.flowsInCache = 0;
+  controller.abort();
+  await session.ended;
+});

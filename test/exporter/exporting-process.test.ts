@@ -13,6 +13,7 @@ import {
   RecordingTransport,
   recordExport,
 } from '../support/recorded-export.js';
+import { ScriptedTransport } from '../support/scripted-transport.js';
 
 const NO_LOSSES = { packets: 0, octets: 0, firstMs: undefined, lastMs: undefined };
 const MINUTE_NS = 60_000_000_000n;
@@ -250,4 +251,44 @@ t.test('the end is not put off for ever by a collector that takes little', async
   await exporter.drain(1000, 300);
   t.ok(performance.now() - startMs < 1000, 'moving, and broken off all the same');
   t.ok(transport.messages.length < 100);
+});
+
+t.test('templates are sent again on request, where they are of use', async (t) => {
+  const { sweep, exporter, transport } = await recordExport(10);
+  await sweep([CURL_FLOW]);
+  t.equal(exporter.resendTemplates(), 'now');
+  await exporter.drain(1000);
+  t.same(
+    transport.messages.map((message) => setIds(message, 16)),
+    [[2], [256], [2]],
+    'at once',
+  );
+  t.equal((await recordExport(5)).exporter.resendTemplates(), 'no templates');
+  const reliable = new RecordingTransport();
+  reliable.isReliable = true;
+  t.equal((await recordExport(10, {}, reliable)).exporter.resendTemplates(), 'once a session');
+});
+
+t.test('an exporter that is abandoned waits for nobody and counts what it leaves', async (t) => {
+  const transport = new ScriptedTransport();
+  transport.permits = 0;
+  const options = { version: 10, observationDomainId: 7, templateRefreshMs: 60_000 } as const;
+  const exporter = createExportingProcess(
+    {
+      ...options,
+      ...{ maxMessageOctets: 512, backlogOctets: 4096 },
+      ...{ clock: new FakeClock(), directory: DIRECTORY },
+    },
+    transport,
+  );
+  await exporter.open();
+  const writing = exporter.write(flowBatch(Array.from({ length: 400 }, () => CURL_FLOW)));
+  await transport.until(() => true);
+  exporter.abandon();
+  await writing;
+  await exporter.flush();
+  await exporter.close();
+  const { lostRecords, records, lastError } = exporter.statistics();
+  t.same({ lostRecords, records }, { lostRecords: 400, records: 0 });
+  t.match(lastError, /ended before/);
 });

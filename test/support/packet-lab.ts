@@ -4,7 +4,11 @@ import { FLOW_RECORD } from '../../src/flow/flow-contract.gen.js';
 import { FlowRecord } from '../../src/flow/flow-record.js';
 import type { FlowRecordBatch, MeterCounters, SweepScope } from '../../src/flow/flow-source.js';
 import { BpfObject, type LoadOptions } from '../../src/bpf-loader/bpf-object.js';
-import { openFlowCache, type FlowCacheOptions } from '../../src/bpf-loader/flow-cache.js';
+import {
+  openFlowCache,
+  type FlowCache,
+  type FlowCacheOptions,
+} from '../../src/bpf-loader/flow-cache.js';
 import type { FlowTimeouts } from '../../src/flow/flow-timeouts.js';
 import { NEVER } from './timeouts.js';
 import { testRunArgument } from '../../src/bpf-loader/native/libbpf-arguments.js';
@@ -39,6 +43,8 @@ export interface PacketLab {
   readonly sweep: (scope: SweepScope) => Promise<FlowRecord[]>;
   /** Copies of records of all flows, which stay. */
   readonly flows: () => Promise<FlowRecord[]>;
+  /** For those who do not want copies. */
+  readonly cache: FlowCache;
   readonly counters: () => MeterCounters;
   readonly close: () => void;
 }
@@ -72,6 +78,7 @@ export function openPacketLab(
     },
     sweep: (scope) => copyRecords(cache.sweep(scope)),
     flows: () => copyRecords(cache.flows()),
+    cache,
     counters: cache.counters,
     close: () => {
       cache.close();

@@ -1,9 +1,10 @@
 // The control socket: a Unix stream socket on which a client asks by one line of text and reads the
 // answer up to its end, as softflowctl does. Only root and the user that runs procflow may ask.
-import { chmodSync, linkSync, lstatSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, linkSync, lstatSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { peerUserId } from '../../bpf-loader/peer-user.js';
 import { ConfigError } from '../config-error.js';
 import { readRequest, sendAnswer } from './control-exchange.js';
@@ -32,6 +33,7 @@ const MAX_CLIENTS = 16;
 const MAX_PATH_OCTETS = 106;
 const CLOSE_MS = 500;
 const REFUSAL_NOTICE_MS = 60_000;
+const REFUSED_PATIENCE_MS = 1000;
 
 /**
  * Listens at once; a socket that a dead process left is replaced.
@@ -89,10 +91,10 @@ async function listen(server: Server, setting: string, path: string): Promise<nu
     server.close();
     if (error instanceof ConfigError) throw error;
     const { code = 'EIO' } = error as NodeJS.ErrnoException;
-    const advice =
-      code === 'ENOENT'
-        ? 'its directory must exist'
-        : 'the directory must be writable, on a file system that has sockets';
+    // libuv says EACCES of a directory that is not there.
+    const advice = existsSync(dirname(path))
+      ? 'the directory must be writable, on a file system that has sockets'
+      : 'its directory must exist';
     throw new ConfigError(setting, `the control socket cannot be made: ${code}`, advice);
   }
 }
@@ -153,12 +155,13 @@ class ClientService {
     this.#clients.set(socket, exchange);
   }
 
+  /** Waits a moment for answers, and not for one that does not come. */
   async close(): Promise<void> {
-    const timer = setTimeout(() => {
-      for (const socket of this.#clients.keys()) socket.destroy();
-    }, CLOSE_MS);
-    await Promise.all(this.#clients.values());
-    clearTimeout(timer);
+    const late = new AbortController();
+    const moment = sleep(CLOSE_MS, undefined, { signal: late.signal }).catch(() => undefined);
+    await Promise.race([Promise.all(this.#clients.values()), moment]);
+    late.abort();
+    for (const socket of this.#clients.keys()) socket.destroy();
   }
 
   async #exchange(socket: Socket): Promise<void> {
@@ -166,7 +169,7 @@ class ClientService {
     const refusal = this.#refusal(socket);
     if (refusal !== undefined) {
       // With its question unread the client would get a reset behind the answer.
-      socket.resume();
+      await readRequest(socket, Math.min(patienceMs, REFUSED_PATIENCE_MS));
       await sendAnswer(socket, [errorText(refusal)], patienceMs);
       return;
     }
