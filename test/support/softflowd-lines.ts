@@ -9,10 +9,10 @@ import { COLLECTOR, linkProcflow, runToNfcapd, SECOND_COLLECTOR, type Run } from
 
 const skip = missingRequirement('softflowd');
 export const CAPTURES = join(PROJECT_ROOT, 'test/captures/ipfixprobe');
-const captureNamed = (name: string): string => join(CAPTURES, `${name}.pcap`);
+export const captureNamed = (name: string): string => join(CAPTURES, `${name}.pcap`);
 
 /** In the foreground, without a control socket, by the capture's times. */
-const USUAL = ['-d', '-c', 'none', '-a'];
+export const USUAL = ['-d', '-c', 'none', '-a'];
 export const TO = ['-n', COLLECTOR];
 export const IPFIX = ['-v', '10', '-A', 'milli'];
 
