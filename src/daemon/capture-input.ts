@@ -14,7 +14,7 @@ export interface CaptureInput {
 }
 
 export const STANDARD_INPUT = '-';
-const PIECE_OCTETS = 256 * 1024;
+const PIECE_OCTETS = 512 * 1024;
 
 /** @throws CaptureInputError */
 export async function openCaptureInput(
@@ -40,21 +40,51 @@ async function readFileInPieces(path: string): Promise<CaptureInput> {
     await file.close();
     throw fail(error);
   }
+  const pieces = readAhead(file);
   return {
     name: path,
     octets,
     read: async (signal) => {
-      if (signal.aborted) return undefined;
-      // A new one each time: the parser may still have the rest of the last one.
-      const piece = Buffer.allocUnsafeSlow(PIECE_OCTETS);
       try {
-        const { bytesRead } = await file.read(piece, 0, piece.length);
-        return bytesRead === 0 ? undefined : piece.subarray(0, bytesRead);
+        return await unlessAborted(pieces.next, signal);
       } catch (error) {
         throw fail(error);
       }
     },
-    close: () => file.close(),
+    close: async () => {
+      await pieces.settled();
+      await file.close();
+    },
+  };
+}
+
+/** A piece is in use until the next one has been taken, of which the parser may copy the rest first. */
+const BUFFERS = 3;
+
+/** The next piece is read while the last one is metered. */
+function readAhead(file: FileHandle): {
+  readonly next: () => Promise<Buffer | undefined>;
+  readonly settled: () => Promise<void>;
+} {
+  const buffers = Array.from({ length: BUFFERS }, () => Buffer.alloc(PIECE_OCTETS));
+  let pieces = 0;
+  const read = async (): Promise<Buffer | undefined> => {
+    const buffer = buffers[pieces++ % BUFFERS] ?? Buffer.alloc(PIECE_OCTETS);
+    const { bytesRead } = await file.read(buffer, 0, buffer.length);
+    return bytesRead === 0 ? undefined : buffer.subarray(0, bytesRead);
+  };
+  let ahead: Promise<Buffer | undefined> | undefined;
+  return {
+    next: async () => {
+      const piece = await (ahead ?? read());
+      ahead = piece === undefined ? undefined : read();
+      // It fails for who takes it, if anybody does.
+      ahead?.catch(() => undefined);
+      return piece;
+    },
+    settled: async () => {
+      await ahead?.catch(() => undefined);
+    },
   };
 }
 
@@ -66,9 +96,8 @@ function readStream(stream: Readable): CaptureInput {
     name,
     octets: undefined,
     read: async (signal) => {
-      if (signal.aborted) return undefined;
       try {
-        const next = await unlessAborted(pieces.next(), signal);
+        const next = await unlessAborted(() => pieces.next(), signal);
         if (next === undefined || next.done === true) return undefined;
         return typeof next.value === 'string' ? Buffer.from(next.value) : next.value;
       } catch (error) {
@@ -82,9 +111,11 @@ function readStream(stream: Readable): CaptureInput {
 }
 
 async function unlessAborted<Result>(
-  result: Promise<Result>,
+  ask: () => Promise<Result>,
   signal: AbortSignal,
 ): Promise<Result | undefined> {
+  if (signal.aborted) return undefined;
+  const result = ask();
   let onAbort: (() => void) | undefined;
   const aborted = new Promise<undefined>((resolve) => {
     onAbort = () => {
