@@ -194,3 +194,34 @@ t.test('procflow ctl says why nobody answers', { skip }, async (t) => {
   t.match(await runCtl('-c', join(directory, 'none'), 'top'), { code: 1, err: /is not there/ });
   t.match(await runCtl('-c', join(directory, 'none'), 'exit', '-n', '3'), { code: 2, err: /top/ });
 });
+
+t.test('answers come while a sweep waits for a slow collector', { skip }, async (t) => {
+  // A message a second: what is exported takes minutes, and there is no room for it to wait.
+  const pace = ['--rate', '1', '--backlog', '65536'];
+  const slow = [...pace, '--profile', 'full', '--message-octets', '600'];
+  const { session, softflowctl, ctl, statistics } = await startControlled(t, slow);
+  const { a, pair } = session;
+  const flood = `
+import socket
+for port in range(1, 2001):
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('${pair.b.ipv4}', port))`;
+  await startIn(t, a, 'python3', '-c', flood).success();
+  const { activeFlows } = await statistics();
+  t.ok(activeFlows >= 2000);
+  t.match(await softflowctl('expire-all'), {
+    code: 0,
+    out: /: Flows expire when the collectors have taken what they are sent now\.\n$/,
+  });
+  t.match(await ctl('delete-all'), { code: 0, out: /: Flows are deleted when the collectors/ });
+  const during = await ctl('dump-flows');
+  t.match(during, { code: 0, out: /: Dumping flow data:\n/ });
+  t.match(await ctl('top'), { code: 0 });
+  t.match(await softflowctl('exit'), { code: 0 });
+  t.same(
+    await session.exporter.program.ended,
+    { code: 0, signal: null },
+    'not after minutes either',
+  );
+  const { lines } = await session.exporter.stop();
+  t.match(lines.join('\n'), /LOSS: \d+ records .* the exporter ended before/);
+});

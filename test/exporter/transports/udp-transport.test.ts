@@ -157,6 +157,22 @@ t.test('a collector that moves is followed, by a new session', async (t) => {
   await received;
 });
 
+t.test('a name is looked up again on request', async (t) => {
+  const { port } = (await receiver(t, '127.0.0.1')).address();
+  const name = new ChangingName('127.0.0.1');
+  const transport = createUdpTransport({
+    ...{ host: 'collector.test', port, lookUp: name.lookUp, onNotice: name.notice },
+  });
+  transport.refresh?.(); // nothing to follow yet
+  await transport.open();
+  t.teardown(() => transport.close());
+  t.equal(await transport.ready(), 1);
+  name.addresses = ['127.0.0.2'];
+  transport.refresh?.();
+  t.match(await name.nextNotice(), /is now 127\.0\.0\.2/);
+  t.equal(await transport.ready(), 2);
+});
+
 t.test('a name that is gone later is noticed once, and its last address used', async (t) => {
   const collector = await receiver(t, '127.0.0.1');
   const name = new ChangingName('127.0.0.1');
