@@ -40,27 +40,6 @@ const FLAGS: readonly CommandLine[] = [
     isEmpty: true,
   },
   { name: '-6', capture: 'bstats', args: ['-6', ...TO], times: 'none', isEmpty: true },
-  ...['ether', 'vlan', 'full', 'port', 'proto', 'ip'].map((level): CommandLine => ({
-    name: `-T ${level}`,
-    capture: 'vlan',
-    args: ['-T', level, ...IPFIX, ...TO],
-    times: 'exact',
-  })),
-  ...['full', 'proto', 'ip'].map((level): CommandLine => ({
-    name: `-T ${level}`,
-    capture: 'mixed',
-    args: ['-T', level, ...TO],
-    times: 'near',
-  })),
-  { name: '-T IP', capture: 'ovpn', args: ['-T', 'IP', ...TO], times: 'near' },
-  { name: '-m 4', capture: 'ssdp', args: ['-m', '4', ...TO], times: 'near' },
-  { name: '-s 1', capture: 'ntp', args: ['-s', '1', ...TO], times: 'near' },
-  {
-    name: '-t',
-    capture: 'ntp',
-    args: ['-t', 'general=1h', '-t', 'udp=1H30m', ...TO],
-    times: 'near',
-  },
   { name: '-P udp', capture: 'dns', args: ['-P', 'UDP', ...TO], times: 'near' },
   { name: '-S lo', capture: 'dns', args: ['-S', 'lo', ...TO], times: 'near' },
   { name: '-B', capture: 'dns', args: ['-B', '1000000', ...TO], times: 'near' },
@@ -68,19 +47,6 @@ const FLAGS: readonly CommandLine[] = [
   { name: '-NM -x 0', capture: 'dns', args: ['-NM', '-x', '0', ...TO], times: 'near' },
   { name: '-D', capture: 'dns', args: ['-D', ...TO], times: 'near' },
   { name: '-p', capture: 'dns', args: ['-p', '/nonexistent/pid', ...TO], times: 'near' },
-  ...[
-    'udp port 53',
-    'udp and not port 53',
-    'icmp or (udp and dst net 10.5.0.0/16)',
-    'ip[8] < 64',
-    'less 100',
-  ].map((expression): CommandLine => ({
-    name: expression,
-    capture: 'mixed',
-    args: [...IPFIX, ...TO],
-    filter: expression.split(' '),
-    times: 'exact',
-  })),
 ];
 
 for (const line of [...EXAMPLES, ...FLAGS]) compareRuns(line);
