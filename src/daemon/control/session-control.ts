@@ -25,7 +25,7 @@ export interface ControlledSession {
 }
 
 /** An answer that takes longer is given before all is done. */
-const PATIENCE_MS = 2000;
+const PATIENCE_MS = 5000;
 
 export function createMeterControl(controlled: ControlledSession): MeterControl {
   const { session, source, exporters, timeouts, clock, directory, nonProcessNames } = controlled;

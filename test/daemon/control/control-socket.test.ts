@@ -53,28 +53,37 @@ t.test('a line is answered up to the end of the stream', async (t) => {
   t.equal(await ask(path, 'one\ntwo\n'), 'one!', 'only the first one');
   t.equal(await ask(path, '\n'), '!');
   t.equal(await ask(path, 'statistics\r\n'), 'statistics!');
+  t.equal(await ask(path, Buffer.of(0, 0xff, 0xfe, 0x0a)), '\0\ufffd\ufffd!', 'no text');
   const halfClosed = connect({ path, allowHalfOpen: true });
   halfClosed.end('statistics');
   t.equal(await answerOf(halfClosed), 'statistics!', 'without a newline, when all is said');
 });
 
+/** A server of little patience may have none where the machine is busy. */
+async function askAgain(path: string, request: string): Promise<string> {
+  for (;;) {
+    const answer = await ask(path, request);
+    if (answer !== '') return answer;
+  }
+}
+
 t.test('whatever comes, the next one is answered', async (t) => {
-  const { path } = await open(t, { patienceMs: 50 });
+  const { path } = await open(t, { patienceMs: 200 });
   t.equal(await ask(path, 'x'.repeat(1025)), '', 'too long');
   t.equal(await ask(path, `${'x'.repeat(5000)}\n`), '', 'too long, with an end');
   t.equal(await ask(path), '', 'nothing in time');
   t.equal(await ask(path, 'never ends'), '', 'no end in time');
-  t.equal(await ask(path, Buffer.of(0, 0xff, 0xfe, 0x0a)), '\0\ufffd\ufffd!', 'no text');
+  t.equal(await askAgain(path, '\0\u001b\n'), '\0\u001b!', 'controls');
   const gone = connect(path);
   gone.write('statistics\n');
   gone.destroy();
-  t.equal(await ask(path, 'statistics\n'), 'statistics!');
+  t.equal(await askAgain(path, 'statistics\n'), 'statistics!');
 });
 
 t.test('a client that does not read is let go, and holds up no other', async (t) => {
   const ended: boolean[] = [];
   const { path } = await open(t, {
-    patienceMs: 100,
+    patienceMs: 200,
     answer: async function* (request) {
       if (request !== 'much') {
         yield 'little';
@@ -91,7 +100,7 @@ t.test('a client that does not read is let go, and holds up no other', async (t)
   slow.on('error', () => undefined);
   slow.pause();
   slow.write('much\n');
-  t.equal(await ask(path, 'statistics\n'), 'little');
+  t.equal(await askAgain(path, 'statistics\n'), 'little');
   while (ended.length === 0) await ask(path, 'statistics\n');
   t.same(ended, [true], 'the answer was broken off, and what it came from told');
   slow.destroy();
