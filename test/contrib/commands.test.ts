@@ -25,19 +25,21 @@ const ABSENT = {
   '-i': 'nosuch0',
   '--netns': 'procflow-no-such',
   '--cgroup': '/nonexistent/cgroup',
+  '-r': '/nonexistent/capture.pcap',
 } as const;
 
 const ABSENT_NAMED =
-  /^procflow: [^\n]*(nosuch0: ENODEV|(procflow-no-such|cgroup|\/nonexistent): ENOENT)/;
+  /^procflow: [^\n]*(nosuch0: ENODEV|(procflow-no-such|cgroup|\/nonexistent|capture\.pcap): ENOENT)/;
 
 /** The same, with nothing that it could meter. */
 function harmless(args: readonly string[]): string[] {
   const replaced = args.map((arg, i) => {
     const option = args[i - 1];
-    if (option === '-i' || option === '--netns') return ABSENT[option];
+    if (option === '-i' || option === '--netns' || option === '-r') return ABSENT[option];
     return arg.replace(/^file:\/\/\/.*\//, 'file:///nonexistent/');
   });
-  return [...replaced, '--cgroup', ABSENT['--cgroup']];
+  // A capture file has no sockets.
+  return args.includes('-r') ? replaced : [...replaced, '--cgroup', ABSENT['--cgroup']];
 }
 
 function read(...path: readonly string[]): string {
