@@ -14,6 +14,8 @@ const MOST_SECONDS = 2 ** 33;
 const LATEST: CaptureTime = { seconds: MOST_SECONDS, nanoseconds: 0 };
 const EARLIEST: CaptureTime = { seconds: 0, nanoseconds: 1 };
 const NS_PER_SECOND = 1_000_000_000n;
+/** Packets come out of order by less. */
+const LEAP_S = 3600;
 
 export class CaptureClock implements KernelClock {
   #seconds: number;
@@ -21,6 +23,19 @@ export class CaptureClock implements KernelClock {
 
   constructor(first: CaptureTime) {
     const { seconds, nanoseconds } = possibleTime(first);
+    this.#seconds = seconds;
+    this.#nanoseconds = nanoseconds;
+  }
+
+  /**
+   * Whether it is so long before that it is no matter of order: captures are put together of others. The
+   * flows of before cannot be told together with those that come.
+   */
+  isLeapBack({ seconds }: CaptureTime): boolean {
+    return seconds < this.#seconds - LEAP_S;
+  }
+
+  leapTo({ seconds, nanoseconds }: CaptureTime): void {
     this.#seconds = seconds;
     this.#nanoseconds = nanoseconds;
   }

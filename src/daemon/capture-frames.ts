@@ -9,7 +9,13 @@ import {
 } from '../capture-file/link-layer.js';
 import type { FrameReplay, ReplayFrame } from '../bpf-loader/capture-replay.js';
 import { openCaptureFilter, type CaptureFilter } from '../bpf-loader/filter/capture-filter.js';
-import { CaptureClock, milliseconds, nanosecondsOf, possibleTime } from './capture-clock.js';
+import {
+  CaptureClock,
+  milliseconds,
+  nanosecondsOf,
+  possibleTime,
+  type CaptureTime,
+} from './capture-clock.js';
 import { CaptureInputError } from './capture-input-error.js';
 import type { CaptureInput } from './capture-input.js';
 
@@ -58,6 +64,7 @@ export class CaptureFrames {
   /** The time of the next sweep; of no frame yet. */
   #dueMs = NaN;
   #sweepNs = 1n;
+  #isLeaping = false;
   #fault: CaptureInputError | undefined;
 
   constructor(options: CaptureFramesOptions) {
@@ -72,6 +79,11 @@ export class CaptureFrames {
   /** When flows expire that a sweep takes now. */
   get sweepNs(): bigint {
     return this.#sweepNs;
+  }
+
+  /** Whether what follows is of a time long before: all flows have to end. */
+  get isLeaping(): boolean {
+    return this.#isLeaping;
   }
 
   counts(): ReplayCounts {
@@ -123,6 +135,7 @@ export class CaptureFrames {
       if (captured === undefined) return false;
       this.#next = captured;
       const time = possibleTime(captured);
+      if (this.#leaps(clock, time)) return true;
       const timeMs = milliseconds(time);
       if (Number.isNaN(this.#dueMs)) this.#dueMs = timeMs + this.#options.sweepIntervalMs;
       if (timeMs >= this.#dueMs) {
@@ -142,6 +155,16 @@ export class CaptureFrames {
         return true;
       }
     }
+  }
+
+  /** Where the capture's time leaps back, the clock follows after a sweep. */
+  #leaps(clock: CaptureClock, time: CaptureTime): boolean {
+    if (!clock.isLeapBack(time)) return false;
+    this.#isLeaping = !this.#isLeaping;
+    if (this.#isLeaping) return true;
+    clock.leapTo(time);
+    this.#dueMs = NaN;
+    return false;
   }
 
   /** From the link layer that was read last. */

@@ -93,7 +93,12 @@ async function replayInput(
   });
   const clock = await frames.begin(signal);
   const replay = openFrameReplay({ ...config, nowNs: () => frames.sweepNs });
-  const [status, source] = replayStatus(config, replay);
+  const [status, source] = replayStatus(config, {
+    sweep: (scope) => replay.sweep(frames.isLeaping ? 'all' : scope),
+    counters: () => replay.counters(),
+    stop: () => replay.stop(),
+    close: () => replay.close(),
+  });
   const ended = new AbortController();
   let sinks: readonly FlowSink[];
   try {

@@ -12,6 +12,7 @@ const skip = cannotLoadPrograms();
 const UDP = 17;
 const START_S = 1_700_000_000;
 const NS_PER_SECOND = 1_000_000_000n;
+const { FLOW_END_IDLE_TIMEOUT, FLOW_END_ACTIVE_TIMEOUT, FLOW_END_FORCED } = FLOW_END_REASON;
 
 /** IPv4 and UDP with 10 octets: 38 in all. */
 function packetV4(port: number): Buffer {
@@ -211,6 +212,23 @@ t.test('times are exact to the nanosecond, in whatever order they come', { skip 
   }
 });
 
+t.test('where the time leaps back, the flows of before end', { skip }, async (t) => {
+  const timeouts = { ...NEVER, udp: 60_000 };
+  const seconds = [86_400, 86_401, 0, 10, 100];
+  const frames = seconds.map((second) => at(second, frameV4(1)));
+  const { records } = await replayFile(t, pcapFile(frames), { timeouts });
+  const told = records.map(({ firstNs, packets, endReason }) => [
+    Number(firstNs / NS_PER_SECOND) - START_S,
+    packets,
+    endReason,
+  ]);
+  t.same(told, [
+    [86_400, 2, FLOW_END_FORCED],
+    [0, 2, FLOW_END_IDLE_TIMEOUT],
+    [100, 1, FLOW_END_FORCED],
+  ]);
+});
+
 t.test('a packet of before begins the flow', { skip }, async (t) => {
   const file = pcapFile([at(5, frameV4(1)), at(2, frameV4(1)), at(4, frameV4(1))]);
   const { records } = await replayFile(t, file);
@@ -218,8 +236,6 @@ t.test('a packet of before begins the flow', { skip }, async (t) => {
   const [record] = records;
   t.equal((record?.lastNs ?? 0n) - (record?.firstNs ?? 0n), 3n * NS_PER_SECOND);
 });
-
-const { FLOW_END_IDLE_TIMEOUT, FLOW_END_ACTIVE_TIMEOUT, FLOW_END_FORCED } = FLOW_END_REASON;
 
 t.test('flows expire by the time of the capture', { skip }, async (t) => {
   const minutes = Array.from({ length: 10 }, (_, i) => at(60 * i, frameV4(2)));

@@ -76,8 +76,13 @@ export class Program {
       .map((line) => JSON.parse(line) as Report);
   }
 
-  write(text: string): void {
+  write(text: string | Buffer): void {
     this.#child.stdin.write(text);
+  }
+
+  /** Nothing more is written. */
+  endInput(): void {
+    this.#child.stdin.end();
   }
 
   /** @throws when the program ends, or time passes, before such a line comes */

@@ -36,13 +36,9 @@ export async function replayAsJson(t: Teardown, args: readonly string[]): Promis
   return { flows: lines.map((line) => JSON.parse(line) as JsonFlow), err, code: end.code };
 }
 
-/**
- * As tsharkFlowsOf() has them. A flow that is there twice throws, unless a year of silence was between:
- * some captures are made of others, and go forth and back by years.
- */
+/** As tsharkFlowsOf() has them: what is told in parts, put together. */
 export function flowsByKey(flows: readonly JsonFlow[]): Map<string, ExpectedFlow> {
   const byKey = new Map<string, ExpectedFlow>();
-  const expired = new Set<string>();
   for (const flow of flows) {
     const isIcmp = flow.protocolIdentifier === 1 || flow.protocolIdentifier === 58;
     const key = flowKey({
@@ -53,8 +49,6 @@ export function flowsByKey(flows: readonly JsonFlow[]): Map<string, ExpectedFlow
       destinationPort: isIcmp ? flow.icmpTypeCode : flow.destinationTransportPort,
     });
     const before = byKey.get(key);
-    if (before !== undefined && !expired.has(key)) throw new Error(`${key} is there twice`);
-    if (flow.flowEndReason === 'idleTimeout') expired.add(key);
     const { flowStartMilliseconds: startMs, flowEndMilliseconds: endMs } = flow;
     byKey.set(key, {
       packets: flow.packetDeltaCount + (before?.packets ?? 0),

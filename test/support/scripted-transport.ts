@@ -117,7 +117,7 @@ export class ScriptedTransport implements MessageTransport {
 
 /** One flow record of `number` packets. */
 export function numberedFlows(number: number, octets = MESSAGE_OCTETS): FlowMessage {
-  const times = { bootEpoch: { seconds: 0, nanoseconds: 0 }, uptimeZeroMs: 0 };
+  const times = { bootEpoch: { seconds: 0, nanoseconds: 0 }, uptimeZeroMs: 0, packedMs: 0 };
   return {
     ...labelled(`F${number}`, octets),
     templateRecords: 0,

@@ -6,6 +6,7 @@ import type { MessageFormat } from '../messages/message-format.js';
 import {
   isFlowMessage,
   type ControlMessage,
+  type MessageTimes,
   type OutgoingMessage,
 } from '../messages/outgoing-message.js';
 import type { UptimeClock } from './uptime-clock.js';
@@ -95,7 +96,7 @@ export class TransportSession {
     const header = {
       messageOctets: bytes.length,
       records: templateRecords + dataRecords,
-      exportTimeMs: bootEpochMs(times.bootEpoch) + nsToMs(clock.bootNs()),
+      exportTimeMs: exportTimeMs(times, clock),
       uptimeZeroMs: times.uptimeZeroMs,
       sequenceNumber: this.#sequenceNumber,
       observationDomainId,
@@ -123,4 +124,16 @@ export class TransportSession {
   #nowMs(): number {
     return nsToMs(this.#options.clock.bootNs());
   }
+}
+
+/**
+ * Now, unless the clock has leapt since the message was packed, as that of a capture file can: sysUptime
+ * has to fit to the times of the flows.
+ */
+function exportTimeMs(
+  { bootEpoch, uptimeZeroMs, packedMs }: MessageTimes,
+  clock: KernelClock,
+): number {
+  const nowMs = bootEpochMs(bootEpoch) + nsToMs(clock.bootNs());
+  return nowMs < packedMs || nowMs - uptimeZeroMs >= WORD ? packedMs : nowMs;
 }

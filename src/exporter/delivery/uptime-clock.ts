@@ -11,28 +11,39 @@ export class UptimeClock {
   /** sysUptime zero on CLOCK_BOOTTIME: a day before the start, for flows that began before it. */
   #zeroBootMs: number;
   #bootEpoch: BootEpoch;
+  /** When the clocks were compared last. */
+  #comparedMs: number;
 
   constructor(clock: KernelClock) {
     this.#clock = clock;
-    this.#zeroBootMs = this.#bootMs() - DAY_MS;
+    this.#comparedMs = this.#bootMs();
+    this.#zeroBootMs = this.#comparedMs - DAY_MS;
     this.#bootEpoch = clock.bootEpoch();
   }
 
   /**
    * sysUptime wraps after 49.7 days. Moving its zero a day earlier looks to a collector as a restart
-   * does, for which it wants templates; a wrap would misdate the flows in progress.
+   * does, for which it wants templates; a wrap would misdate the flows in progress. So would a zero in the
+   * future: the time of a capture file can leap back.
    * @returns whether the zero was moved
    */
   compare(): boolean {
     this.#bootEpoch = this.#clock.bootEpoch();
-    const isWrapping = this.#bootMs() - this.#zeroBootMs > WORD - DAY_MS;
-    if (isWrapping) this.#zeroBootMs = this.#bootMs() - DAY_MS;
-    return isWrapping;
+    const nowMs = this.#bootMs();
+    const isMoved = nowMs - this.#zeroBootMs > WORD - DAY_MS || nowMs < this.#comparedMs;
+    if (isMoved) this.#zeroBootMs = nowMs - DAY_MS;
+    this.#comparedMs = nowMs;
+    return isMoved;
   }
 
   times(): MessageTimes {
     const bootEpoch = this.#bootEpoch;
-    return { bootEpoch, uptimeZeroMs: Math.floor(bootEpochMs(bootEpoch)) + this.#zeroBootMs };
+    const epochMs = bootEpochMs(bootEpoch);
+    return {
+      bootEpoch,
+      uptimeZeroMs: Math.floor(epochMs) + this.#zeroBootMs,
+      packedMs: epochMs + this.#comparedMs,
+    };
   }
 
   #bootMs(): number {

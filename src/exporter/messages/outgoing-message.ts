@@ -19,6 +19,8 @@ export interface MessageTimes {
   readonly bootEpoch: BootEpoch;
   /** Time of day at sysUptime zero, whole milliseconds since 1970. */
   readonly uptimeZeroMs: number;
+  /** When the clocks were compared, milliseconds since 1970. */
+  readonly packedMs: number;
 }
 
 /** Flow records. */

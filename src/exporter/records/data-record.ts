@@ -63,7 +63,7 @@ export function createEncodingContext(
   interfaceNumber?: EncodingContext['interfaceNumber'],
 ): EncodingContext {
   return {
-    times: { bootEpoch: { seconds: 0, nanoseconds: 0 }, uptimeZeroMs: 0 },
+    times: { bootEpoch: { seconds: 0, nanoseconds: 0 }, uptimeZeroMs: 0, packedMs: 0 },
     processes: new RecordProcesses(directory, names),
     ...createTextContext(applicationIds),
     interfaceNumber,
