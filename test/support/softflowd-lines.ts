@@ -8,6 +8,9 @@ import { missingRequirement, PROJECT_ROOT } from './requirements.js';
 import { COLLECTOR, linkProcflow, runToNfcapd, SECOND_COLLECTOR, type Run } from './softflowd.js';
 
 const skip = missingRequirement('softflowd');
+/** A command line takes seconds where nobody else has a processor. */
+const TIMEOUT_MS = 900_000;
+t.setTimeout(TIMEOUT_MS);
 export const CAPTURES = join(PROJECT_ROOT, 'test/captures/ipfixprobe');
 export const captureNamed = (name: string): string => join(CAPTURES, `${name}.pcap`);
 
