@@ -27,7 +27,7 @@ BENCH_GENERATORS := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/generato
 EMPTY_TWIN := build/bench/empty-twin.bpf.o
 TS_SOURCES := $(shell find $(wildcard src test scripts bench) -name "*.ts")
 
-.PHONY: help install install-run build program run test attribution attribution-figures check lint \
+.PHONY: help install install-run build program run test attribution attribution-figures capture-rate check lint \
 	generate generated-is-fresh format demo clean
 
 help: ## this list
@@ -98,6 +98,10 @@ attribution: install ## which process each packet has, case by case against grou
 attribution-figures: install ## measure and write docs/attribution-figures.md: PARTS="rate polling cost"
 	@$(MAKE) -s build
 	@$(SUDO) node build/bench/attribution-figures.js $(PARTS)
+
+capture-rate: install ## how many packets of a capture file are metered and exported a second: PACKETS=1200000
+	@$(MAKE) -s build
+	@$(SUDO) node build/bench/capture-rate.js $(PACKETS)
 
 check: install ## linter, formatters, type check, generated files
 	@$(MAKE) -s lint generated-is-fresh

@@ -73,7 +73,7 @@ try {
   writeCapture(path, Number(process.argv[2] ?? DEFAULT_PACKETS));
   for (let run = 0; run < RUNS; run++) {
     const to = `file://${folder}/${run}.ipfix`;
-    const args = ['export', '-r', path, '-n', to, '--max-flows', '1000000'];
+    const args = ['export', '-r', path, '-n', to, '--max-flows', '200000'];
     const { stderr } = spawnSync(join(PROJECT_ROOT, 'bin/procflow'), args, { encoding: 'utf8' });
     const lines = stderr.split('\n').filter((line) => /flow records|frames|sent|LOSS/.test(line));
     process.stdout.write(`${lines.join('\n')}\n`);
