@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { askControl } from '../daemon/control/control-client.js';
 import { ConfigError } from '../daemon/config-error.js';
+import { LineOutput } from './line-output.js';
 import { DEBUG_OPTION } from './meter-options.js';
 import { notice, type ProgramIo } from './program-io.js';
 import { SOFTFLOWD_CONTROL } from './program-name.js';
@@ -80,19 +81,15 @@ async function runCtl(
     ...(number === undefined ? [] : [number]),
   ];
   const answer = new AnswerEnd();
+  const output = new LineOutput(io.out, () => undefined);
   for await (const piece of askControl(path, words.join(' '))) {
     answer.add(piece);
-    if (!io.out.write(piece)) await drained(io);
+    await output.writeText(piece);
+    // A reader that left has what it wanted.
+    if (output.isClosed) return;
   }
   if (answer.isEmpty) notice(io, `control socket ${path}: closed without an answer`);
   if (answer.isEmpty || answer.isError) io.setExitCode(1);
-}
-
-async function drained(io: ProgramIo): Promise<void> {
-  await new Promise<void>((resolve) => {
-    io.out.once('drain', resolve);
-    io.out.once('close', resolve);
-  });
 }
 
 /** Looks whether an answer is an error: its last line is. */

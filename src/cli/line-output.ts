@@ -22,9 +22,14 @@ export class LineOutput {
 
   /** Resolves when the stream takes more; at once when it is closed. */
   async write(lines: readonly string[]): Promise<void> {
-    if (this.#isClosed || lines.length === 0) return;
+    if (lines.length > 0) await this.writeText(`${lines.join('\n')}\n`);
+  }
+
+  /** The same of a text that has its ends of lines. */
+  async writeText(text: string): Promise<void> {
+    if (this.#isClosed) return;
     const stream = this.#stream;
-    if (stream.write(`${lines.join('\n')}\n`)) return;
+    if (stream.write(text)) return;
     await new Promise<void>((resolve) => {
       const done = (): void => {
         for (const event of EVENTS) stream.off(event, done);
