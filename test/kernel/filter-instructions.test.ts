@@ -45,8 +45,8 @@ interface Row {
   /** What is in A at the end is returned, where it does not return before. */
   readonly program: readonly ClassicInstruction[];
   readonly returns: number;
-  /** libpcap leaves it to the C compiler. */
-  readonly isUndefinedInC?: boolean;
+  /** libpcap leaves it to the C compiler, or does more than the kernel lets a program do. */
+  readonly isNotLibpcap?: boolean;
 }
 
 const LOADS: readonly Row[] = [
@@ -212,8 +212,8 @@ const ODD_ARITHMETIC: readonly Row[] = [
   { name: 'left by very much, X', program: withX(1, 'lsh', 0xffffffff), returns: 0 },
   { name: 'right by 32, X', program: withX(0xffffffff, 'rsh', 32), returns: 0 },
   { name: 'right by 33, X', program: withX(0xffffffff, 'rsh', 33), returns: 0 },
-  { name: 'left by 32', program: withK(1, 'lsh', 32), returns: 0, isUndefinedInC: true },
-  { name: 'right by 40', program: withK(9, 'rsh', 40), returns: 0, isUndefinedInC: true },
+  { name: 'left by 32', program: withK(1, 'lsh', 32), returns: 0, isNotLibpcap: true },
+  { name: 'right by 40', program: withK(9, 'rsh', 40), returns: 0, isNotLibpcap: true },
   { name: 'divided by X = 0', program: [...withX(8, 'div', 0), returnK(1)], returns: 0 },
   { name: 'the rest by X = 0', program: [...withX(8, 'mod', 0), returnK(1)], returns: 0 },
 ];
@@ -292,7 +292,8 @@ const FLOW: readonly Row[] = [
   { name: 'the largest number is returned', program: [returnK(0xffffffff)], returns: 0xffffffff },
   { name: 'nothing is returned', program: [returnK(0)], returns: 0 },
   { name: 'A is returned', program: [setA(0xdeadbeef), returnA], returns: 0xdeadbeef },
-  { name: 'a loop, as protochain has', program: loop(40), returns: 7 },
+  { name: 'a loop, as protochain has', program: loop(200), returns: 7 },
+  { name: 'a longer loop', program: loop(202), returns: 0, isNotLibpcap: true },
 ];
 
 const ROWS = {
@@ -314,14 +315,14 @@ for (const [group, rows] of Object.entries(ROWS)) {
       lab.close();
     });
     const libpcap = openLibpcap();
-    for (const { name, program, returns, isUndefinedInC } of rows) {
+    for (const { name, program, returns, isNotLibpcap } of rows) {
       const whole = program.at(-1)?.code === returnK(0).code ? program : [...program, returnA];
       const onFrame = lab.translate(whole, FILTER_HOOKS.flow_ingress);
       const onPacket = lab.translate(whole, FILTER_HOOKS.flow_ingress_ip);
       t.equal(lab.run(onFrame, FRAME), returns, `${name}: frame`);
       t.equal(lab.run(onPacket, FRAME), returns, `${name}: without link layer`);
       t.equal(lab.runUntagged(onFrame, FRAME), returns, `${name}: with the tag beside the frame`);
-      if (isUndefinedInC === true) continue;
+      if (isNotLibpcap === true) continue;
       const interpret = libpcap.interpreter(classicBytes(whole));
       t.equal(interpret(FRAME, 0, FRAME.length, FRAME.length), returns, `${name}: libpcap`);
     }

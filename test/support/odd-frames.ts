@@ -89,7 +89,7 @@ export const ODD_FRAMES: readonly Buffer[] = [
     ipv6(
       { nextHeader: DESTINATION_OPTIONS },
       Buffer.concat([
-        ...Array.from({ length: 30 }, () => header(DESTINATION_OPTIONS)),
+        ...Array.from({ length: 150 }, () => header(DESTINATION_OPTIONS)),
         header(UDP),
         udp(4),
       ]),

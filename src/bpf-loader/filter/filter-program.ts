@@ -110,8 +110,8 @@ export function loadFilterProgram(
   const close = (): void => {
     for (let fd = fds.pop(); fd !== undefined; fd = fds.pop()) closeSync(fd);
   };
-  const take = (fd: number, log?: Buffer): number => {
-    if (fd < 0) throw kernelError(-fd, expression, log);
+  const take = (fd: number, again?: (log: Buffer) => number): number => {
+    if (fd < 0) throw kernelError(-fd, expression, again);
     fds.push(fd);
     return fd;
   };
@@ -120,11 +120,12 @@ export function loadFilterProgram(
     const map = take(libbpf.createMap(PROG_ARRAY, NAME, WORD_OCTETS, WORD_OCTETS, 1, null));
     const ending = endingAt(map, hook.passVerdict);
     const instructions = translated(expression, classic, hook.access, ending);
-    const log = Buffer.alloc(LOG_OCTETS);
     const count = instructions.length / INSTRUCTION_OCTETS;
-    const options = programArgument(hook.attachType, log);
-    const load = libbpf.loadProgram(hook.programType, NAME, LICENSE, instructions, count, options);
-    const fd = take(load, log);
+    const load = (log?: Buffer): number => {
+      const options = programArgument(hook.attachType, log);
+      return libbpf.loadProgram(hook.programType, NAME, LICENSE, instructions, count, options);
+    };
+    const fd = take(load(), load);
     const value = Buffer.alloc(WORD_OCTETS);
     value.writeUInt32LE(meterFd);
     const updated = libbpf.update(map, Buffer.alloc(WORD_OCTETS), value, 0);
@@ -150,11 +151,21 @@ function translated(
   }
 }
 
-function kernelError(errno: number, expression: string, log?: Buffer): Error {
+/** @param again does what failed once more, for the verifier's log */
+function kernelError(
+  errno: number,
+  expression: string,
+  again?: (log: Buffer) => number,
+): FilterError | BpfError {
   const code = getSystemErrorName(-errno);
-  if (code === 'E2BIG') return new FilterError(expression, TOO_LONG);
-  const end = log?.indexOf(0) ?? 0;
-  const verifierLog = log?.toString('utf8', 0, end === -1 ? log.length : end);
+  const log = Buffer.alloc(LOG_OCTETS);
+  const fd = again?.(log) ?? -1;
+  if (fd >= 0) closeSync(fd);
+  const verifierLog = log.toString('utf8', 0, Math.max(0, log.indexOf(0)));
+  // "The sequence of 8193 jumps is too complex" has had several numbers.
+  if (code === 'E2BIG' || verifierLog.includes('is too complex')) {
+    return new FilterError(expression, TOO_LONG);
+  }
   return new BpfError(
     code,
     `load filter "${shortened(expression)}"`,

@@ -32,9 +32,12 @@ import { LENGTH, MEMORY, type PacketAccess } from './packet-access.js';
 const A = R7;
 const X = R8;
 
-/** Backward jumps follow chains of IPv6 headers ("protochain"): more than a packet has. */
-const MAX_BACKWARD_JUMPS = 40;
-const JUMPS_TAKEN = -120;
+/**
+ * Backward jumps follow chains of IPv6 headers ("protochain"), of at least 8 octets each: more than an
+ * Ethernet frame of the usual size has room for.
+ */
+const MAX_BACKWARD_JUMPS = 200;
+const JUMPS_TAKEN = -80;
 
 /** What happens to a packet, once that is known. */
 export interface FilterEnding {
@@ -260,6 +263,7 @@ class Translation {
       out.alu32(ALU.add, R1, { value: 1 });
       out.store(4, FP, JUMPS_TAKEN, R1);
       out.jumpIf32(JUMP.greater, R1, { value: MAX_BACKWARD_JUMPS }, this.#reject);
+      this.#access.forgetRanges(out, [A, X]);
     }
     out.jump(place);
     return true;

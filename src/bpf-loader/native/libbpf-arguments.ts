@@ -129,8 +129,11 @@ export function openArgument(log: Buffer): object {
   };
 }
 
-/** @param log where the kernel writes the verifier's log of a program that it refuses */
-export function programArgument(attachType: number, log: Buffer): object {
+/**
+ * @param log where the kernel writes the verifier's log of a program that it refuses; where it is too
+ *   short, the kernel says so (ENOSPC) in the place of why it refused
+ */
+export function programArgument(attachType: number, log?: Buffer): object {
   return {
     sz: koffi.sizeof(programOptions),
     attempts: 0,
@@ -150,8 +153,8 @@ export function programArgument(attachType: number, log: Buffer): object {
     line_info_cnt: 0,
     line_info_rec_size: 0,
     log_level: 0,
-    log_size: log.length,
-    log_buf: koffi.address(log),
+    log_size: log?.length ?? 0,
+    log_buf: log === undefined ? 0 : koffi.address(log),
     [HELD]: log,
   };
 }
