@@ -177,6 +177,25 @@ static __always_inline bool is_without_pid(const struct packet *p)
 	return is_icmp(p->protocol) || (meter_settings.at_sockets && p->flags & FLOW_LOOPBACK);
 }
 
+/* The socket that has a TCP packet's local end, a listener too: a SYN-ACK comes without one. */
+static __always_inline void adopt_local_socket(struct __sk_buff *skb, __u8 ip_version,
+					       const struct packet *p, enum flow_side side,
+					       struct guarded_owner *known)
+{
+	struct bpf_sock *sk;
+
+	if (side == SOURCE)
+		sk = look_up_socket(skb, ip_version, p->protocol, p->destination_address,
+				    p->source_address, p->destination_port, p->source_port);
+	else
+		sk = look_up_socket(skb, ip_version, p->protocol, p->source_address,
+				    p->destination_address, p->source_port, p->destination_port);
+	if (!sk)
+		return;
+	adopt_socket(sk, known, 0, ATTRIBUTION_UNKNOWN);
+	bpf_sk_release(sk);
+}
+
 /*
  * The flow by whose process a flow without a socket goes: for an ICMP reply the request's, for an
  * ICMP error that of the packet it quotes, else the same connection's other direction. Returns the
@@ -317,10 +336,15 @@ static __always_inline bool is_without_pid(const struct packet *p)
 	__noinline int name##_pid(struct __sk_buff *skb, struct packet *p, __u8 direction)         \
 	{                                                                                          \
 		struct guarded_owner known = {};                                                   \
+		enum flow_side side;                                                               \
                                                                                                    \
 		if (!p || is_without_pid(p))                                                       \
 			return 0;                                                                  \
-		find(skb, p, direction == FLOW_EGRESS ? SOURCE : DESTINATION, &known);             \
+		side = direction == FLOW_EGRESS ? SOURCE : DESTINATION;                            \
+		find(skb, p, side, &known);                                                        \
+		if (!known.owner.pid && p->protocol == IPPROTO_TCP &&                              \
+		    !adopt_closed(&known, p, side, bpf_ktime_get_boot_ns()))                       \
+			adopt_local_socket(skb, version, p, side, &known);                         \
 		return known.owner.pid;                                                            \
 	}                                                                                          \
                                                                                                    \

@@ -12,7 +12,11 @@ const skip = missingRequirement();
 const TCP = 6;
 const PORT = 7777;
 const SOURCE_PORT = 33_333;
-const ENDLESS = ['--idle-timeout', '1h', '--active-timeout', '1h'];
+/** Also after a FIN: a busy machine may send the last acknowledgement a second later. */
+const ENDLESS = [
+  ...['--idle-timeout', '1h', '--active-timeout', '1h'],
+  ...['-t', 'tcp.fin=1h', '-t', 'tcp.rst=1h'],
+];
 
 interface LiveFlow {
   readonly flowEndReason: string;
@@ -25,7 +29,7 @@ interface LiveFlow {
 interface LiveStage {
   readonly place: { readonly namespace: ReturnType<typeof createNamespace>; cgroup: string };
   readonly live: Program;
-  /** Ends procflow; what it printed of flows to the port. */
+  /** Ends procflow; what it printed of flows to and from the port. */
   readonly finish: () => Promise<readonly LiveFlow[]>;
 }
 
@@ -38,7 +42,9 @@ async function startLive(t: Teardown, ...options: readonly string[]): Promise<Li
   const finish = async (): Promise<readonly LiveFlow[]> => {
     await live.stop();
     const flows = live.out.map((line) => JSON.parse(line) as LiveFlow);
-    return flows.filter(({ destinationTransportPort }) => destinationTransportPort === PORT);
+    return flows.filter((flow) =>
+      [flow.sourceTransportPort, flow.destinationTransportPort].includes(PORT),
+    );
   };
   return { place: { namespace, cgroup }, live, finish };
 }
@@ -64,7 +70,8 @@ for (const { options, records } of [
 }
 
 t.test('both directions of a tracked process, on a wire', { skip }, async (t) => {
-  const session = await startSession(t, { version: 10, options: ['--track-process'] });
+  const options = ['--track-process', ...ENDLESS];
+  const session = await startSession(t, { version: 10, options });
   const { a, b, pair } = session;
   const server = startGenerator(t, b, 'tcp-server', '--echo', '--count', 4);
   const { port } = await server.report('ready');
@@ -80,6 +87,26 @@ t.test('both directions of a tracked process, on a wire', { skip }, async (t) =>
     );
     t.equal(own.length, 2, `one record a direction of ${client.pid}`);
   }
+});
+
+t.test('both ends of tracked processes, on loopback', { skip }, async (t) => {
+  const { place, finish } = await startLive(t, '--track-process');
+  const role = ['--echo', '--port', PORT, '--count', 4];
+  const server = startGenerator(t, place, 'tcp-server', ...role);
+  const ready = await server.report('ready');
+  const to = ['--to', '127.0.0.1', '--port', PORT, '--octets', 5000, '--read-echo'];
+  const clients = [];
+  for (let i = 0; i < 4; i++) clients.push(await runGenerator(t, place, 'tcp-client', ...to));
+  await server.success();
+  const found = (await finish()).map(({ sourceTransportPort, ...flow }) => [
+    ...[sourceTransportPort, flow.destinationTransportPort],
+    flow.sourceProcess.processId,
+  ]);
+  const expected = clients.flatMap(({ port, pid }) => [
+    [port, PORT, pid],
+    [PORT, port, ready.pid],
+  ]);
+  t.same(found.sort(), expected.sort());
 });
 
 t.test('of more flows than are wanted the oldest end early', { skip }, async (t) => {
