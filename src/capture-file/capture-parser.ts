@@ -25,6 +25,8 @@ const NOTHING = Buffer.alloc(0);
 export class CaptureParser {
   #format: CaptureFormat | undefined;
   #bytes: Buffer = NOTHING;
+  /** Begins with `bytes`, where they were put together of pieces; pieces that follow have room in it. */
+  #joined: Buffer = NOTHING;
   /** What is before it in `bytes` has been taken. */
   #at = 0;
   #place = 0;
@@ -41,8 +43,25 @@ export class CaptureParser {
 
   /** The file goes on with this, which is kept until next() has given all that is in it. */
   push(piece: Buffer): void {
-    const rest = this.#bytes.subarray(this.#at);
-    this.#bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
+    const octets = this.#bytes.length;
+    if (this.#at === octets) {
+      this.#joined = NOTHING;
+      this.#bytes = piece;
+      this.#at = 0;
+    } else if (octets + piece.length <= this.#joined.length) {
+      piece.copy(this.#joined, octets);
+      this.#bytes = this.#joined.subarray(0, octets + piece.length);
+    } else this.#join(this.#bytes.subarray(this.#at), piece);
+  }
+
+  #join(rest: Buffer, piece: Buffer): void {
+    const octets = rest.length + piece.length;
+    // Of an item of many pieces the first ones are not copied again with each that comes.
+    const isLong = rest.length >= piece.length;
+    this.#joined = Buffer.allocUnsafe(isLong ? 2 * octets : octets);
+    rest.copy(this.#joined);
+    piece.copy(this.#joined, rest.length);
+    this.#bytes = this.#joined.subarray(0, octets);
     this.#at = 0;
   }
 

@@ -20,6 +20,9 @@ const MIN_BLOCK_OCTETS = 12;
 /** Wireshark's limit: larger is damage. */
 const MAX_BLOCK_OCTETS = 16 * 2 ** 20;
 
+/** Of a section: more are damage, and each takes memory. */
+const MAX_INTERFACES = 65_536;
+
 /** Of the block, without its own header. */
 const PACKET_HEADER_OCTETS = 20;
 
@@ -90,6 +93,9 @@ export class PcapngFormat implements CaptureFormat {
 
   #addInterface(block: Buffer): void {
     if (block.length < 8) throw new DamagedCaptureError('an interface without a description');
+    if (this.#interfaces.length === MAX_INTERFACES) {
+      throw new DamagedCaptureError(`a section of more than ${MAX_INTERFACES} interfaces`);
+    }
     const options = this.#options(block, 8);
     const offset = options.get(IF_TSOFFSET);
     this.#interfaces.push({

@@ -284,6 +284,40 @@ t.test('damage is told with its place', async (t) => {
   }
 });
 
+t.test('a section of more interfaces than any has is damage', async (t) => {
+  const blocks = pcapngBlocks();
+  const one = blocks.interface(1);
+  const most = Buffer.concat([blocks.section(), ...Array.from({ length: 65_536 }, () => one)]);
+  const packet = blocks.enhancedPacket(65_535, 1n, Buffer.from('01', 'hex'));
+  const again = Buffer.concat([most, packet, most, packet]);
+  t.match(read(again), { frames: { length: 2 }, fault: undefined }, 'each section has its own');
+  const { frames, fault } = read(Buffer.concat([most, packet, one, packet]));
+  const place = most.length + packet.length;
+  t.match(fault, { code: 'DAMAGED', place, message: /more than 65536 interfaces/ });
+  t.equal(frames.length, 1);
+});
+
+t.test('an item of many pieces is copied a few times, not with each of them', async (t) => {
+  const blocks = pcapngBlocks();
+  const secrets = blocks.block(0x0a, Buffer.alloc(2 ** 20, 'CLIENT_RANDOM'));
+  const packet = blocks.enhancedPacket(0, 1n, Buffer.from('01020304', 'hex'));
+  const file = Buffer.concat([blocks.section(), blocks.interface(1), secrets, packet, packet]);
+  const parser = new CaptureParser();
+  const frames: string[] = [];
+  // What Buffer.concat takes too.
+  const allocated = t.capture(Buffer, 'allocUnsafe', (size: number) => Buffer.alloc(size));
+  for (let at = 0; at < file.length; at += 4096) {
+    parser.push(file.subarray(at, at + 4096));
+    for (let frame = parser.next(); frame !== undefined; frame = parser.next()) {
+      frames.push(frame.bytes.toString('hex', frame.start, frame.end));
+    }
+  }
+  parser.end();
+  t.same(frames, ['01020304', '01020304']);
+  const octets = allocated().reduce((sum, { args: [size] }) => sum + size, 0);
+  t.ok(octets < 8 * file.length, `${octets} octets for a file of ${file.length}`);
+});
+
 t.test('after damage nothing more is read', async (t) => {
   const file = pcapFile(FRAMES);
   file.writeUInt32LE(300_000, 45 + 8);
