@@ -1,7 +1,10 @@
-// Where a capture file comes from: a file, or standard input. Read in pieces.
-import { open, type FileHandle } from 'node:fs/promises';
+// Where a capture file comes from: a file, a pipe, or standard input. Read in pieces.
+import { close, constants, fstatSync, openSync, read, type Stats } from 'node:fs';
 import type { Readable } from 'node:stream';
+import { isatty } from 'node:tty';
+import { promisify } from 'node:util';
 import { CaptureInputError } from './capture-input-error.js';
+import { openPipe, openTerminal } from './capture-pipe.js';
 
 export interface CaptureInput {
   /** As a message names it. */
@@ -16,31 +19,33 @@ export interface CaptureInput {
 export const STANDARD_INPUT = '-';
 const PIECE_OCTETS = 512 * 1024;
 
+const closeFile = promisify(close);
+const readFile = promisify(read);
+
 /** @throws CaptureInputError */
-export async function openCaptureInput(
+export function openCaptureInput(
   path: string,
   standardInput: Readable = process.stdin,
-): Promise<CaptureInput> {
-  return path === STANDARD_INPUT ? readStream(standardInput) : readFileInPieces(path);
+): CaptureInput {
+  if (path === STANDARD_INPUT) return readStream('standard input', standardInput);
+  const [fd, status] = openUnblocked(path);
+  if (status.isFIFO()) return readPipe(path, fd);
+  if (isatty(fd)) return readStream(path, openTerminal(fd));
+  return readFileInPieces(path, fd, status.isFile() ? status.size : undefined);
 }
 
-async function readFileInPieces(path: string): Promise<CaptureInput> {
-  const fail = (error: unknown): CaptureInputError => new CaptureInputError(path, error);
-  let file: FileHandle;
-  let octets: number | undefined;
+/** Opening a pipe that nobody writes to would wait, and not even for a signal. */
+function openUnblocked(path: string): [number, Stats] {
   try {
-    file = await open(path);
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    return [fd, fstatSync(fd)];
   } catch (error) {
-    throw fail(error);
+    throw new CaptureInputError(path, error);
   }
-  try {
-    const status = await file.stat();
-    if (status.isFile()) octets = status.size;
-  } catch (error) {
-    await file.close();
-    throw fail(error);
-  }
-  const pieces = readAhead(file);
+}
+
+function readFileInPieces(path: string, fd: number, octets: number | undefined): CaptureInput {
+  const pieces = readAhead(fd);
   return {
     name: path,
     octets,
@@ -48,12 +53,35 @@ async function readFileInPieces(path: string): Promise<CaptureInput> {
       try {
         return await unlessAborted(pieces.next, signal);
       } catch (error) {
-        throw fail(error);
+        throw new CaptureInputError(path, error);
       }
     },
     close: async () => {
       await pieces.settled();
-      await file.close();
+      await closeFile(fd);
+    },
+  };
+}
+
+function readPipe(path: string, fd: number): CaptureInput {
+  const pipe = openPipe(fd);
+  let rest: CaptureInput | undefined;
+  return {
+    name: path,
+    octets: undefined,
+    read: async (signal) => {
+      if (rest !== undefined) return rest.read(signal);
+      try {
+        const beginning = await pipe.begin(signal);
+        if (beginning === undefined) return undefined;
+        rest = readStream(path, beginning.stream);
+        return beginning.first;
+      } catch (error) {
+        throw new CaptureInputError(path, error);
+      }
+    },
+    close: async () => {
+      pipe.close();
     },
   };
 }
@@ -62,22 +90,22 @@ async function readFileInPieces(path: string): Promise<CaptureInput> {
 const BUFFERS = 3;
 
 /** The next piece is read while the last one is metered. */
-function readAhead(file: FileHandle): {
+function readAhead(fd: number): {
   readonly next: () => Promise<Buffer | undefined>;
   readonly settled: () => Promise<void>;
 } {
   const buffers = Array.from({ length: BUFFERS }, () => Buffer.alloc(PIECE_OCTETS));
   let pieces = 0;
-  const read = async (): Promise<Buffer | undefined> => {
+  const readPiece = async (): Promise<Buffer | undefined> => {
     const buffer = buffers[pieces++ % BUFFERS] ?? Buffer.alloc(PIECE_OCTETS);
-    const { bytesRead } = await file.read(buffer, 0, buffer.length);
+    const { bytesRead } = await readFile(fd, buffer, 0, buffer.length, null);
     return bytesRead === 0 ? undefined : buffer.subarray(0, bytesRead);
   };
   let ahead: Promise<Buffer | undefined> | undefined;
   return {
     next: async () => {
-      const piece = await (ahead ?? read());
-      ahead = piece === undefined ? undefined : read();
+      const piece = await (ahead ?? readPiece());
+      ahead = piece === undefined ? undefined : readPiece();
       // It fails for who takes it, if anybody does.
       ahead?.catch(() => undefined);
       return piece;
@@ -89,8 +117,7 @@ function readAhead(file: FileHandle): {
 }
 
 /** A pipe may stay silent for long: whoever aborts does not wait for it. */
-function readStream(stream: Readable): CaptureInput {
-  const name = 'standard input';
+function readStream(name: string, stream: Readable): CaptureInput {
   const pieces = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer | string>;
   return {
     name,

@@ -70,7 +70,7 @@ export async function runReplay(
   openSinks: (context: FlowContext) => Promise<readonly FlowSink[]>,
   hooks: ReplayHooks,
 ): Promise<ReplaySummary> {
-  const input = await openCaptureInput(config.file);
+  const input = openCaptureInput(config.file);
   try {
     return await replayInput(input, config, openSinks, hooks);
   } finally {
