@@ -53,9 +53,20 @@ function replayLines(summary: ReplaySummary): string[] {
 }
 
 function replayLosses(summary: ReplaySummary): Loss[] {
-  const unreadable = Object.entries(summary.counts.unreadable);
+  const { unreadable, unfit } = summary.counts;
   return [
     ...meterLosses(summary),
-    ...unreadable.map(([type, count]): Loss => [count, `frames of link type ${type}, not metered`]),
+    ...lossesByLinkType(unreadable, (type) => `frames of link type ${type}, not metered`),
+    ...lossesByLinkType(
+      unfit,
+      (type) => `frames of link type ${type}, which the filter does not fit`,
+    ),
   ];
+}
+
+function lossesByLinkType(
+  counts: Readonly<Record<string, number>>,
+  say: (type: string) => string,
+): Loss[] {
+  return Object.entries(counts).map(([type, count]) => [count, say(type)]);
 }

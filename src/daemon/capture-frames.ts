@@ -9,6 +9,7 @@ import {
 } from '../capture-file/link-layer.js';
 import type { FrameReplay, ReplayFrame } from '../bpf-loader/capture-replay.js';
 import { openCaptureFilter, type CaptureFilter } from '../bpf-loader/filter/capture-filter.js';
+import { FilterError } from '../bpf-loader/filter/compile-filter.js';
 import {
   CaptureClock,
   milliseconds,
@@ -45,7 +46,14 @@ export interface ReplayCounts {
   readonly filtered: number;
   /** And those of interfaces whose link type cannot be read: how many, by its text. */
   readonly unreadable: Readonly<Record<string, number>>;
+  /** And those of interfaces whose link type the filter does not fit, in the same way. */
+  readonly unfit: Readonly<Record<string, number>>;
 }
+
+/** Times that go to and fro would cost a sweep for each frame. */
+const FRAMES_PER_STEP_BACK = 1000;
+/** So many steps back cost too little to be counted. */
+const FREE_STEPS_BACK = 16;
 
 /** Written anew for each frame. */
 type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
@@ -53,9 +61,11 @@ type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
 export class CaptureFrames {
   readonly #options: CaptureFramesOptions;
   readonly #parser = new CaptureParser();
-  readonly #filters = new Map<number, CaptureFilter>();
+  /** By link type and byte order; undefined where the filter does not fit. */
+  readonly #filters = new Map<number, CaptureFilter | undefined>();
   readonly #link: LinkLayer = { octets: 0, ethertype: 0, interfaceIndex: undefined };
   readonly #unreadable = new Map<number, number>();
+  readonly #unfit = new Map<number, number>();
   #octetsRead = 0;
   #frames = 0;
   #filtered = 0;
@@ -64,6 +74,7 @@ export class CaptureFrames {
   /** The time of the next sweep; of no frame yet. */
   #dueMs = NaN;
   #sweepNs = 1n;
+  #stepsBack = 0;
   #isLeaping = false;
   #fault: CaptureInputError | undefined;
 
@@ -87,11 +98,11 @@ export class CaptureFrames {
   }
 
   counts(): ReplayCounts {
-    const unreadable = [...this.#unreadable].map(([type, count]) => [linkTypeText(type), count]);
     return {
       frames: this.#frames,
       filtered: this.#filtered,
-      unreadable: Object.fromEntries(unreadable) as Record<string, number>,
+      unreadable: byLinkTypeText(this.#unreadable),
+      unfit: byLinkTypeText(this.#unfit),
     };
   }
 
@@ -137,7 +148,7 @@ export class CaptureFrames {
       const time = possibleTime(captured);
       if (this.#leaps(clock, time)) return true;
       const timeMs = milliseconds(time);
-      if (Number.isNaN(this.#dueMs)) this.#dueMs = timeMs + this.#options.sweepIntervalMs;
+      if (this.#isDueAnew(timeMs)) this.#dueMs = timeMs + this.#options.sweepIntervalMs;
       if (timeMs >= this.#dueMs) {
         // One sweep before a long pause does what many in it would.
         this.#dueMs = timeMs + this.#options.sweepIntervalMs;
@@ -151,10 +162,23 @@ export class CaptureFrames {
       replay.add(frame);
       clock.advance(time);
       if (replay.isFull()) {
-        this.#sweepNs = clock.bootNs();
+        // Of this frame: the clock may be ahead of it by a frame that was not of its time.
+        this.#sweepNs = nanosecondsOf(time);
         return true;
       }
     }
+  }
+
+  /**
+   * Whether the next sweep would come too late: there is none yet, or the clock of the capture was set
+   * back, or one frame was far ahead. To flows with a later time a sweep does nothing.
+   */
+  #isDueAnew(timeMs: number): boolean {
+    if (Number.isNaN(this.#dueMs)) return true;
+    if (timeMs >= this.#dueMs - 2 * this.#options.sweepIntervalMs) return false;
+    if (this.#stepsBack > FREE_STEPS_BACK + this.#frames / FRAMES_PER_STEP_BACK) return false;
+    this.#stepsBack++;
+    return true;
   }
 
   /** Where the capture's time leaps back, the clock follows after a sweep. */
@@ -236,24 +260,37 @@ export class CaptureFrames {
       const { linkType } = frame;
       // Of a pcap file all frames have the same one.
       if (this.#parser.format === 'pcap') throw this.#unreadableError(linkType);
-      this.#unreadable.set(linkType, (this.#unreadable.get(linkType) ?? 0) + 1);
+      count(this.#unreadable, linkType);
       return false;
     }
     const { filter } = this.#options;
     if (filter === undefined) return true;
     const { bytes, start, end, wireOctets } = frame;
-    if (this.#filterFor(filter, frame).matches(bytes, start, end, wireOctets)) return true;
+    const opened = this.#filterFor(filter, frame);
+    if (opened === undefined) {
+      count(this.#unfit, frame.linkType);
+      return false;
+    }
+    if (opened.matches(bytes, start, end, wireOctets)) return true;
     this.#filtered++;
     return false;
   }
 
-  #filterFor(expression: string, { linkType, isLittleEndian }: CapturedFrame): CaptureFilter {
+  /** @throws FilterError that the expression does not fit the first link type */
+  #filterFor(
+    expression: string,
+    { linkType, isLittleEndian }: CapturedFrame,
+  ): CaptureFilter | undefined {
     const key = isLittleEndian ? linkType : -1 - linkType;
-    let filter = this.#filters.get(key);
-    if (filter === undefined) {
+    if (this.#filters.has(key)) return this.#filters.get(key);
+    let filter: CaptureFilter | undefined;
+    try {
       filter = openCaptureFilter(expression, linkType, !isLittleEndian);
-      this.#filters.set(key, filter);
+    } catch (error) {
+      // What was metered before shall not be lost.
+      if (!(error instanceof FilterError) || this.#filters.size === 0) throw error;
     }
+    this.#filters.set(key, filter);
     return filter;
   }
 
@@ -270,6 +307,14 @@ export class CaptureFrames {
     }
     throw error;
   }
+}
+
+function count(counts: Map<number, number>, linkType: number): void {
+  counts.set(linkType, (counts.get(linkType) ?? 0) + 1);
+}
+
+function byLinkTypeText(counts: ReadonlyMap<number, number>): Record<string, number> {
+  return Object.fromEntries([...counts].map(([type, count]) => [linkTypeText(type), count]));
 }
 
 function emptyReplayFrame(): Mutable<ReplayFrame> {

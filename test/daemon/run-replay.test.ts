@@ -229,6 +229,46 @@ t.test('where the time leaps back, the flows of before end', { skip }, async (t)
   ]);
 });
 
+t.test('a time far ahead does not switch timeouts off', { skip }, async (t) => {
+  const timeouts = { ...NEVER, udp: 60_000 };
+  for (const ahead of [3000, 100_000_000]) {
+    const file = pcapFile([
+      at(0, frameV4(1)),
+      at(ahead, frameV4(2)),
+      at(10, frameV4(1)),
+      at(20, frameV4(1)),
+      at(100, frameV4(1)),
+      at(200, frameV4(1)),
+    ]);
+    const { records } = await replayFile(t, file, { timeouts });
+    const told = records
+      .filter(({ sourcePort }) => sourcePort === 1)
+      .map(({ firstNs, packets, endReason }) => [
+        Number(firstNs / NS_PER_SECOND) - START_S,
+        packets,
+        endReason,
+      ]);
+    t.same(
+      told,
+      [
+        [0, 1, FLOW_END_IDLE_TIMEOUT],
+        [10, 2, FLOW_END_IDLE_TIMEOUT],
+        [100, 1, FLOW_END_IDLE_TIMEOUT],
+        [200, 1, FLOW_END_FORCED],
+      ],
+      `${ahead} s ahead`,
+    );
+  }
+});
+
+t.test('times that go to and fro are not swept with each frame', { skip }, async (t) => {
+  const frames = Array.from({ length: 1000 }, (_, i) => at((i % 2) * 3000 + i / 2, frameV4(1 + i)));
+  const file = pcapFile(frames.map((frame) => ({ ...frame, seconds: Math.floor(frame.seconds) })));
+  const { records, sweeps } = await replayFile(t, file, { timeouts: { ...NEVER, udp: 60_000 } });
+  t.equal(records.length, 1000);
+  t.ok(sweeps.length < 100, `${sweeps.length} sweeps`);
+});
+
 t.test('a packet of before begins the flow', { skip }, async (t) => {
   const file = pcapFile([at(5, frameV4(1)), at(2, frameV4(1)), at(4, frameV4(1))]);
   const { records } = await replayFile(t, file);
@@ -323,4 +363,28 @@ t.test('a filter keeps frames out', { skip }, async (t) => {
   t.match(records, [{ sourcePort: 2 }]);
   t.equal(summary.counts.filtered, 2);
   await t.rejects(replayFile(t, pcapFile(frames), { filter: 'prot udp' }), { name: 'FilterError' });
+});
+
+t.test('a later link type that the filter does not fit loses nothing else', { skip }, async (t) => {
+  const tagged = (port: number): Buffer =>
+    Buffer.concat([Buffer.alloc(12), hex('8100'), vlan(7, 'ipv4', packetV4(port))]);
+  const frames = [
+    at(0, tagged(1)),
+    at(1, packetV4(2), { interfaceId: 1 }),
+    at(2, packetV4(3), { interfaceId: 1 }),
+    at(3, tagged(4)),
+    at(4, frameV4(5)),
+  ];
+  const { records, summary } = await replayFile(t, pcapngFile(frames, [1, 101]), {
+    filter: 'vlan',
+  });
+  t.match(byPort(records), [{ sourcePort: 1 }, { sourcePort: 4 }]);
+  t.equal(records.length, 2);
+  t.match(summary.counts, { frames: 5, filtered: 1, unreadable: {} });
+  t.same(summary.counts.unfit, { '101': 2 });
+  await t.rejects(
+    replayFile(t, pcapngFile(frames, [101, 1]), { filter: 'vlan' }),
+    { name: 'FilterError' },
+    'the first one has to fit',
+  );
 });

@@ -1,11 +1,22 @@
 // Where captures come from: files of every kind, pipes, and what is none or cannot be read.
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { CaptureParser } from '../../src/capture-file/capture-parser.js';
 import { pcapFile, pcapngFile, type WrittenFrame } from '../support/capture-writer.js';
 import { ethernet, ipv4, udp } from '../support/packet-bytes.js';
+import type { Program, Teardown } from '../support/program.js';
 import { runProcflow, startProcflow } from '../support/procflow.js';
 import { writeTemporary } from '../support/replay-lab.js';
 import { flowsByKey, NOTHING_EXPIRES, replayAsJson, sorted } from '../support/replayed-flows.js';
@@ -111,6 +122,83 @@ t.test('a pipe that stays silent can be left', { skip }, async (t) => {
     live.out.map((text) => JSON.parse(text) as unknown),
     [{ sourceTransportPort: 1 }],
   );
+});
+
+function makeFifo(t: Teardown): string {
+  const path = join(dirname(writeTemporary(t, Buffer.alloc(0))), 'fifo');
+  execFileSync('mkfifo', [path]);
+  return path;
+}
+
+/** Until the program has opened it, of which nobody is told. */
+async function untilOpen({ pid }: Program, path: string): Promise<void> {
+  const folder = `/proc/${pid}/fd`;
+  const isOpen = (fd: string): boolean => {
+    try {
+      return readlinkSync(join(folder, fd)) === path;
+    } catch {
+      return false; // closed since
+    }
+  };
+  for (let i = 0; i < 1000; i++) {
+    if (readdirSync(folder).some(isOpen)) return;
+    await sleep(20);
+  }
+  throw new Error(`${path} is not opened`);
+}
+
+t.test('a named pipe is read as standard input is', { skip }, async (t) => {
+  const path = makeFifo(t);
+  const writer = openSync(path, constants.O_RDWR);
+  const live = startProcflow(t, ['live', '--json', '-r', path]);
+  writeSync(writer, pcapFile([frame(1, 0), frame(2, 1)]));
+  await live.line('err', /metering .*fifo/);
+  closeSync(writer);
+  await live.success();
+  t.equal(live.out.length, 2);
+});
+
+t.test('a named pipe that stays silent can be left', { skip }, async (t) => {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    const path = makeFifo(t);
+    const writer = openSync(path, constants.O_RDWR);
+    const live = startProcflow(t, ['live', '--json', '-r', path]);
+    writeSync(writer, pcapFile([frame(1, 0)]));
+    await live.line('err', /metering .*fifo/);
+    const end = await live.stop(signal);
+    closeSync(writer);
+    t.equal(end.code, 0, signal);
+    t.match(
+      live.out.map((text) => JSON.parse(text) as unknown),
+      [{ sourceTransportPort: 1 }],
+    );
+    t.match(live.err.join('\n'), /1 flow records/);
+  }
+});
+
+t.test('a named pipe waits for a writer, and can be left without one', { skip }, async (t) => {
+  const path = makeFifo(t);
+  const left = startProcflow(t, ['live', '--json', '-r', path]);
+  await untilOpen(left, path);
+  const end = await left.stop('SIGINT');
+  t.equal(end.code, 0);
+  t.match(left.err.join('\n'), /0 flow records/);
+
+  const read = startProcflow(t, ['live', '--json', '-r', path]);
+  await untilOpen(read, path);
+  writeFileSync(path, pcapFile([frame(1, 0)]));
+  await read.success();
+  t.equal(read.out.length, 1);
+});
+
+t.test('an interface that the filter does not fit is told', { skip }, async (t) => {
+  const raw = ipv4({ protocol: 17 }, udp(10, [2, 53]));
+  const other = { ...frame(2, 1), bytes: raw, interfaceId: 1 };
+  const path = writeTemporary(t, pcapngFile([frame(1, 0), other], [1, 101]));
+  const { flows, err, code } = await replayAsJson(t, ['-r', path, 'not', 'vlan']);
+  t.equal(code, 0, err);
+  t.match(flows, [{ sourceTransportPort: 1 }]);
+  t.match(err, /1 frames of link type 101, which the filter does not fit/);
 });
 
 t.test('a line of a flow has its day, and no process', { skip }, async (t) => {
