@@ -146,7 +146,8 @@ export function attachInterface(
   if (typeof hooks === 'string') {
     throw new BpfError('EPFNOSUPPORT', `meter interface ${interfaceName}`, hooks);
   }
-  const netmask = libc.netmask(interfaceName);
+  // Without an address (a mirror port): 0, as tcpdump and softflowd take it then.
+  const netmask = libc.netmask(interfaceName) ?? 0;
   const entries = hooks.map((hook) => ({
     ...hook,
     fd: filter?.programFd(hook.program, netmask) ?? object.programFd(hook.program),

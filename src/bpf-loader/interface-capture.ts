@@ -148,8 +148,8 @@ class InterfaceAttachments {
       } catch (error) {
         if (!(error instanceof BpfError || error instanceof FilterError)) throw error;
         const isNew = !this.#refused.has(index);
-        // Only its link layer will never change.
-        const isForGood = error instanceof BpfError && error.code === 'EPFNOSUPPORT';
+        // Its link layer never changes, and so does what a filter can be on it.
+        const isForGood = error instanceof FilterError || error.code === 'EPFNOSUPPORT';
         this.#refused.set(index, isForGood ? 'for good' : 'for now');
         if (isNew) this.#options.onNotice(`interface ${name} is not metered: ${error.message}`);
       }

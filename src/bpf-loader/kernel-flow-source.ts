@@ -6,6 +6,7 @@ import type { ProcessEventSource } from '../flow/process-event-source.js';
 import { NO_SAMPLING, type Sampling } from '../flow/sampling.js';
 import type { TrackLevel } from '../flow/track-level.js';
 import { BpfObject, type LoadOptions } from './bpf-object.js';
+import type { FilterCompiler } from './filter/compile-filter.js';
 import { openPacketFilter, type PacketFilter } from './filter/packet-filter.js';
 import { openFlowCache } from './flow-cache.js';
 import { captureAtInterfaces, type InterfaceCaptureOptions } from './interface-capture.js';
@@ -32,8 +33,8 @@ interface CacheOptions {
   readonly cgroup?: string;
   /** Which packets are metered; default: all. */
   readonly sampling?: Sampling;
-  /** pcap-filter(7): only packets that match are metered. */
-  readonly filter?: string;
+  /** pcap-filter(7), checked: only packets that match are metered. */
+  readonly filter?: FilterCompiler | undefined;
   /** What tells flows apart; default: full. At sockets neither ether nor vlan. */
   readonly trackLevel?: TrackLevel;
   /** The process on this host tells flows apart too; default: no. */

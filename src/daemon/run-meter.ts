@@ -1,5 +1,6 @@
 // Constructs the parts of a metering session - the only place that does - and runs them.
 import { readFileSync, statSync } from 'node:fs';
+import type { FilterCompiler } from '../bpf-loader/filter/compile-filter.js';
 import { checkFilter } from '../bpf-loader/filter/packet-filter.js';
 import { openKernelClock } from '../bpf-loader/kernel-clock.js';
 import { openKernelFlowSource, type KernelFlowSource } from '../bpf-loader/kernel-flow-source.js';
@@ -81,24 +82,30 @@ export async function runMeter(
   openSinks: (context: FlowContext) => Promise<readonly FlowSink[] | OpenExporters>,
   hooks: MeterHooks,
 ): Promise<RunSummary> {
-  if (config.filter !== undefined) checkFilter(config.filter, config.capture);
+  const { filter: expression } = config;
+  const filter = expression === undefined ? undefined : checkFilter(expression, config.capture);
   const { control: wanted, onNotice } = hooks;
   const place: ControlPlace = {};
   // Before anything is metered: a path that cannot be had is known at once.
   const socket =
     wanted === undefined ? undefined : await openControl(place, { ...wanted, onNotice });
   try {
-    return await runControlled(config, openSinks, { ...hooks, place });
+    return await runControlled(config, openSinks, { ...hooks, place, filter });
   } finally {
     delete place.control;
     await socket?.close();
   }
 }
 
+type ControlledHooks = MeterHooks & {
+  readonly place: ControlPlace;
+  readonly filter: FilterCompiler | undefined;
+};
+
 async function runControlled(
   config: MeterConfig,
   openSinks: (context: FlowContext) => Promise<readonly FlowSink[] | OpenExporters>,
-  hooks: MeterHooks & { readonly place: ControlPlace },
+  hooks: ControlledHooks,
 ): Promise<RunSummary> {
   const clock = openKernelClock();
   const directory = openDirectory(config, clock);
@@ -111,7 +118,7 @@ async function runControlled(
   const sinks = 'sinks' in opened ? opened.sinks : opened;
   let source: KernelFlowSource;
   try {
-    source = openKernelFlowSource({ ...config, onNotice: hooks.onNotice });
+    source = openKernelFlowSource({ ...config, filter: hooks.filter, onNotice: hooks.onNotice });
   } catch (error) {
     for (const sink of sinks) await sink.close();
     throw error;

@@ -12,6 +12,7 @@ import {
   R3,
   R6,
 } from '../../src/bpf-loader/filter/ebpf-assembler.js';
+import { openFilterCompiler } from '../../src/bpf-loader/filter/compile-filter.js';
 import {
   FILTER_HOOKS,
   type FilterHook,
@@ -57,13 +58,14 @@ export class FilterLab {
 
   /** @returns a program that returns what the filter does */
   translate(program: readonly ClassicInstruction[], hook: FilterHook): number {
-    return this.#load(hook, translateFilter(program, hook.access, ANSWER));
+    return this.#load(hook, translateFilter(program, hook.tagAccess, ANSWER));
   }
 
   /** @returns the filter that would be attached in the place of the meter's program */
   filter(expression: string, meterProgram: MeterProgram): number {
     const programFd = (name: string): number => this.#meter(name as MeterProgram);
-    const filter = openPacketFilter({ libbpf: this.#libbpf, programFd }, expression);
+    const compiler = openFilterCompiler(expression);
+    const filter = openPacketFilter({ libbpf: this.#libbpf, programFd }, compiler);
     this.#closers.push(filter.close);
     return filter.programFd(meterProgram, 0);
   }

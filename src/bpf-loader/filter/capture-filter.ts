@@ -1,5 +1,5 @@
 // A filter expression on the frames of a capture file: libpcap decides, in user space, as tcpdump -r.
-import { compileFilter, openLibpcap } from './compile-filter.js';
+import { openFilterCompiler, openLibpcap } from './compile-filter.js';
 
 export interface CaptureFilter {
   /**
@@ -22,7 +22,9 @@ export function openCaptureFilter(
 ): CaptureFilter {
   const libpcap = openLibpcap();
   // Of no file is known which mask its network has; tcpdump takes 0 too.
-  const instructions = compileFilter(libpcap, expression, { linkType, isBigEndian, netmask: 0 });
+  const instructions = openFilterCompiler(expression, libpcap).compile({
+    ...{ linkType, isBigEndian, netmask: 0 },
+  });
   const filter = libpcap.interpreter(instructions);
   return {
     matches: (bytes, start, end, wireOctets) => filter(bytes, start, wireOctets, end - start) !== 0,

@@ -7,7 +7,7 @@ import { BpfError } from '../bpf-error.js';
 import type { Libbpf } from '../native/libbpf.js';
 import { programArgument } from '../native/libbpf-arguments.js';
 import { readClassicProgram } from './classic-bpf.js';
-import { FilterError, LINK_TYPE, shortened } from './compile-filter.js';
+import { FilterError, FEWER, hasWord, LINK_TYPE, shortened } from './compile-filter.js';
 import {
   ALU,
   JUMP,
@@ -19,7 +19,12 @@ import {
   R6,
   type EbpfAssembler,
 } from './ebpf-assembler.js';
-import { FRAME_ACCESS, PACKET_ACCESS, type PacketAccess } from './packet-access.js';
+import {
+  FRAME_ACCESS,
+  PACKET_ACCESS,
+  TAGGED_FRAME_ACCESS,
+  type PacketAccess,
+} from './packet-access.js';
 import { translateFilter, type FilterEnding } from './translate-filter.js';
 
 /** What calls the program, and with what. */
@@ -30,13 +35,23 @@ export interface FilterHook {
   /** LINKTYPE_ number of what the packet begins with. */
   readonly linkType: number;
   readonly access: PacketAccess;
+  /** For expressions that ask for tags. */
+  readonly tagAccess: PacketAccess;
   /** Lets the packet go on its way. */
   readonly passVerdict: number;
 }
 
 const AT_INTERFACE = { programType: 3, attachType: 0, passVerdict: -1 /* TC_ACT_UNSPEC */ };
-const WITH_LINK_LAYER = { linkType: LINK_TYPE.ethernet, access: FRAME_ACCESS };
-const WITHOUT_LINK_LAYER = { linkType: LINK_TYPE.rawIp, access: PACKET_ACCESS };
+const WITH_LINK_LAYER = {
+  linkType: LINK_TYPE.ethernet,
+  access: FRAME_ACCESS,
+  tagAccess: TAGGED_FRAME_ACCESS,
+};
+const WITHOUT_LINK_LAYER = {
+  linkType: LINK_TYPE.rawIp,
+  access: PACKET_ACCESS,
+  tagAccess: PACKET_ACCESS,
+};
 const AT_SOCKET = { ...WITHOUT_LINK_LAYER, programType: 8, passVerdict: 1 };
 
 /** Of each of the meter's programs. */
@@ -59,7 +74,7 @@ const INSTRUCTION_OCTETS = 8;
 const TAIL_CALL = 12;
 /** The verifier says in its last lines why it refused. */
 const LOG_OCTETS = 1 << 20;
-const TOO_LONG = 'is too long for the kernel: give fewer conditions';
+const TOO_LONG = `is too long for the kernel: ${FEWER}`;
 
 export interface FilterProgram {
   readonly fd: number;
@@ -119,7 +134,7 @@ export function loadFilterProgram(
     // The kernel empties it when its last descriptor is closed.
     const map = take(libbpf.createMap(PROG_ARRAY, NAME, WORD_OCTETS, WORD_OCTETS, 1, null));
     const ending = endingAt(map, hook.passVerdict);
-    const instructions = translated(expression, classic, hook.access, ending);
+    const instructions = translated(expression, classic, accessFor(hook, expression), ending);
     const count = instructions.length / INSTRUCTION_OCTETS;
     const load = (log?: Buffer): number => {
       const options = programArgument(hook.attachType, log);
@@ -135,6 +150,11 @@ export function loadFilterProgram(
     close();
     throw error;
   }
+}
+
+/** Live tcpdump and softflowd see a tag that the kernel keeps beside the frame only with "vlan". */
+function accessFor(hook: FilterHook, expression: string): PacketAccess {
+  return hasWord(expression, 'vlan') ? hook.tagAccess : hook.access;
 }
 
 function translated(

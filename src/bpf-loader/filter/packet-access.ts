@@ -212,11 +212,21 @@ export const PACKET_ACCESS = accessWith({
 
 const FRAME_HEAD = HEADS + 2;
 
-/**
- * For frames. A filter sees the tag in its place, as in a capture: r9 is what octets behind the head
- * are nearer in the skb (-4), or 0.
- */
+/** For frames as the skb has them: the outer tag may be beside them. */
 export const FRAME_ACCESS = accessWith({
+  at: FRAME_HEAD,
+  begin: (out, reject) => {
+    beginPacket(out);
+    copyHead(out, FRAME_HEAD, reject);
+  },
+  shift: { value: 0 },
+});
+
+/**
+ * For frames with the tag in its place, as in a capture: r9 is what octets behind the head are nearer
+ * in the skb (-4), or 0.
+ */
+export const TAGGED_FRAME_ACCESS = accessWith({
   at: FRAME_HEAD,
   begin: (out, reject) => {
     const untagged = out.newLabel();

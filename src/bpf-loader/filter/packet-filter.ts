@@ -1,7 +1,12 @@
 // The filter of a metering session: an expression, and its programs in the kernel, made as they are
 // needed and shared by the interfaces that need the same.
 import type { BpfObject } from '../bpf-object.js';
-import { compileFilter, LINK_TYPE, openLibpcap } from './compile-filter.js';
+import {
+  FilterError,
+  LINK_TYPE,
+  openFilterCompiler,
+  type FilterCompiler,
+} from './compile-filter.js';
 import {
   FILTER_HOOKS,
   loadFilterProgram,
@@ -11,15 +16,15 @@ import {
 
 /**
  * Before the kernel is touched: whether the expression can be one for packets there.
+ * @returns what openPacketFilter takes, so that it is not compiled again
  * @throws FilterError, BpfError when there is no libpcap
  */
-export function checkFilter(expression: string, capture: 'interface' | 'sockets'): void {
+export function checkFilter(expression: string, capture: 'interface' | 'sockets'): FilterCompiler {
+  const compiler = openFilterCompiler(expression);
   // The mask of an interface is not known yet, and sockets have none.
-  const link =
-    capture === 'sockets'
-      ? { linkType: LINK_TYPE.rawIp }
-      : { linkType: LINK_TYPE.ethernet, netmask: 0 };
-  compileFilter(openLibpcap(), expression, link);
+  if (capture === 'sockets') compiler.compile({ linkType: LINK_TYPE.rawIp });
+  else compiler.compile({ linkType: LINK_TYPE.ethernet, netmask: 0 });
+  return compiler;
 }
 
 export interface PacketFilter {
@@ -33,38 +38,37 @@ export interface PacketFilter {
   readonly close: () => void;
 }
 
-/** @throws BpfError when there is no libpcap */
 export function openPacketFilter(
   object: Pick<BpfObject, 'libbpf' | 'programFd'>,
-  expression: string,
+  { expression, compile }: FilterCompiler,
 ): PacketFilter {
-  const libpcap = openLibpcap();
-  const programs = new Map<string, FilterProgram>();
-  const compiled = new Map<string, Buffer>();
-  /** Once: for hundreds of conditions libpcap needs seconds. */
-  const compile = (linkType: number, netmask: number | undefined): Buffer => {
-    const key = `${linkType} ${netmask}`;
-    const link = { linkType, ...(netmask !== undefined && { netmask }) };
-    const classic = compiled.get(key) ?? compileFilter(libpcap, expression, link);
-    compiled.set(key, classic);
-    return classic;
+  // A program that the kernel refused is not shown to it again for each interface.
+  const programs = new Map<string, FilterProgram | FilterError>();
+  const load = (meterProgram: MeterProgram, classic: Buffer): FilterProgram | FilterError => {
+    const hook = FILTER_HOOKS[meterProgram];
+    const meterFd = object.programFd(meterProgram);
+    try {
+      return loadFilterProgram(object.libbpf, hook, { expression, classic }, meterFd);
+    } catch (error) {
+      if (error instanceof FilterError) return error;
+      throw error;
+    }
   };
   return {
     programFd: (meterProgram, netmask) => {
-      const hook = FILTER_HOOKS[meterProgram];
-      const classic = compile(hook.linkType, netmask);
+      const { linkType } = FILTER_HOOKS[meterProgram];
+      const classic = compile({ linkType, ...(netmask !== undefined && { netmask }) });
       // Few expressions know of the mask: for most, all interfaces of a kind share one program.
       const key = `${meterProgram} ${classic.toString('base64')}`;
-      let program = programs.get(key);
-      if (program === undefined) {
-        const filter = { expression, classic };
-        program = loadFilterProgram(object.libbpf, hook, filter, object.programFd(meterProgram));
-        programs.set(key, program);
-      }
+      const program = programs.get(key) ?? load(meterProgram, classic);
+      programs.set(key, program);
+      if (program instanceof FilterError) throw program;
       return program.fd;
     },
     close: () => {
-      for (const program of programs.values()) program.close();
+      for (const program of programs.values()) {
+        if (!(program instanceof FilterError)) program.close();
+      }
       programs.clear();
     },
   };

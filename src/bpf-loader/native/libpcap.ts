@@ -14,12 +14,21 @@ export interface FilterLink {
   readonly netmask?: number;
 }
 
+/** libpcap's optimizer makes programs several times shorter, in more than quadratic time. */
+export interface CompileOptions {
+  readonly optimize: boolean;
+}
+
 /** The filter in classic BPF, struct bpf_insn after struct bpf_insn; or why not. */
 export type CompiledFilter = { readonly instructions: Buffer } | { readonly message: string };
 
 export interface Libpcap {
   readonly versionString: () => string;
-  readonly compile: (expression: string, link: FilterLink) => CompiledFilter;
+  readonly compile: (
+    expression: string,
+    link: FilterLink,
+    options: CompileOptions,
+  ) => CompiledFilter;
   readonly interpreter: (instructions: Buffer) => FilterInterpreter;
 }
 
@@ -37,7 +46,6 @@ export type FilterInterpreter = (
 const INSTRUCTION_OCTETS = 8;
 /** tcpdump's: more than a packet has. */
 const SNAPSHOT_OCTETS = 262_144;
-const OPTIMIZE = 1;
 const NETMASK_UNKNOWN = 0xffffffff;
 const ERROR_OCTETS = 256; // PCAP_ERRBUF_SIZE
 
@@ -71,14 +79,14 @@ function filterCompiler(library: LibraryHandle): Libpcap['compile'] {
   ]);
   const lastError: (pcap: bigint) => string = library.func('str pcap_geterr(void *pcap)');
   const close: (pcap: bigint) => void = library.func('void pcap_close(void *pcap)');
-  return (expression, link) => {
+  return (expression, link, { optimize }) => {
     const header = fileHeader(link);
     const pcap = open(header);
     if (typeof pcap === 'string') return { message: pcap };
     const program: { bf_len: number; bf_insns: bigint | null } = { bf_len: 0, bf_insns: null };
     try {
       const netmask = link.netmask ?? NETMASK_UNKNOWN;
-      const result = compile(pcap, program, expression, OPTIMIZE, netmask);
+      const result = compile(pcap, program, expression, optimize ? 1 : 0, netmask);
       if (result !== 0 || program.bf_insns === null) return { message: lastError(pcap) };
       const octets = program.bf_len * INSTRUCTION_OCTETS;
       const instructions = copyMemory(program.bf_insns, octets);
