@@ -3,16 +3,17 @@
 import {
   closeSync,
   constants,
+  fchmodSync,
   fstatSync,
   ftruncateSync,
   lstatSync,
   openSync,
-  readFileSync,
+  readSync,
   rmSync,
   writeSync,
 } from 'node:fs';
 import { resolve } from 'node:path';
-import { tryLockFile } from '../bpf-loader/file-lock.js';
+import { holdsLock, tryLockFile } from '../bpf-loader/file-lock.js';
 import { ConfigError } from './config-error.js';
 
 export interface PidFile {
@@ -21,8 +22,10 @@ export interface PidFile {
   readonly remove: () => void;
 }
 
-const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
+const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
 const ATTEMPTS = 10;
+const MODE = 0o644;
+const MAX_PID_OCTETS = 16;
 
 /**
  * Writes this process's id. A file that nobody holds is of a run that has ended and replaced, as softflowd
@@ -33,37 +36,34 @@ export function writePidFile(givenPath: string): PidFile {
   const path = resolve(givenPath);
   const setting = `-p ${givenPath}`;
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const fd = openPidFile(setting, path);
-    if (!fstatSync(fd).isFile()) {
-      closeSync(fd);
-      throw new ConfigError(setting, 'is not a regular file', 'choose another path');
+    const { fd, isNew } = openPidFile(setting, path);
+    let isOurs = false;
+    try {
+      isOurs = isTaken(setting, path, fd);
+    } finally {
+      if (!isOurs) closeSync(fd);
     }
-    if (!tryLockFile(fd)) {
-      const holder = readFileSync(path, 'utf8').trim();
-      closeSync(fd);
-      const advice = 'stop it, or choose another file';
-      throw new ConfigError(setting, `is held by procflow, process ${holder}`, advice);
-    }
-    const { ino } = fstatSync(fd);
-    if (lstatSync(path, { throwIfNoEntry: false })?.ino !== ino) {
-      closeSync(fd); // whoever held it has just removed it
-      continue;
-    }
+    if (!isOurs) continue;
+    if (isNew) fchmodSync(fd, MODE & ~umask());
     ftruncateSync(fd);
     writeSync(fd, `${process.pid}\n`, 0);
     return {
       path,
       remove: () => {
-        remove(path, fd);
+        if (isAt(path, fd)) rmSync(path, { force: true });
+        closeSync(fd);
       },
     };
   }
   throw new ConfigError(setting, 'is removed again and again', 'does something else use it?');
 }
 
-function openPidFile(setting: string, path: string): number {
+/** A new one can be opened by nobody else until it is locked. */
+function openPidFile(setting: string, path: string): { fd: number; isNew: boolean } {
+  const flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
   try {
-    return openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o644);
+    const fd = openNew(path, flags | O_EXCL);
+    return { fd: fd ?? openSync(path, flags, MODE), isNew: fd !== undefined };
   } catch (error) {
     const { code = 'EIO' } = error as NodeJS.ErrnoException;
     const advice =
@@ -74,8 +74,63 @@ function openPidFile(setting: string, path: string): number {
   }
 }
 
-function remove(path: string, fd: number): void {
+function openNew(path: string, flags: number): number | undefined {
+  try {
+    return openSync(path, flags, 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined;
+    throw error;
+  }
+}
+
+function umask(): number {
+  const mask = process.umask(0o077);
+  process.umask(mask);
+  return mask;
+}
+
+/**
+ * Whether the open file is locked now, and still the one of that name.
+ * @throws ConfigError when another process has it
+ */
+function isTaken(setting: string, path: string, fd: number): boolean {
+  if (!fstatSync(fd).isFile()) {
+    throw new ConfigError(setting, 'is not a regular file', 'choose another path');
+  }
+  switch (tryLockFile(fd)) {
+    case 'taken':
+      return isAt(path, fd); // whoever held it may just have removed it
+    case 'held':
+      throw new ConfigError(setting, holderText(fd), 'stop it, or choose another file');
+    case 'shared':
+      // Of somebody who may only read it, and is to keep nobody from starting: it makes place for another.
+      if (isAt(path, fd)) removeShared(setting, path);
+      return false;
+  }
+}
+
+function removeShared(setting: string, path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch (error) {
+    const { code = 'EIO' } = error as NodeJS.ErrnoException;
+    const reason = `is locked by a process that reads it, and cannot be replaced: ${code}`;
+    throw new ConfigError(setting, reason, 'choose another path');
+  }
+}
+
+/** What stands in the file need not be of whoever has locked it. */
+function holderText(fd: number): string {
+  const octets = Buffer.alloc(MAX_PID_OCTETS);
+  const text = octets.toString('latin1', 0, readSync(fd, octets, 0, MAX_PID_OCTETS, 0));
+  const [, pid] = /^([1-9]\d{0,9})\n/.exec(text) ?? [];
+  return pid !== undefined && holdsLock(Number(pid), fd)
+    ? `is held by procflow, process ${pid}`
+    : 'is locked by another process';
+}
+
+function isAt(path: string, fd: number): boolean {
   const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found?.ino === fstatSync(fd).ino) rmSync(path, { force: true });
-  closeSync(fd);
+  const { dev, ino } = fstatSync(fd);
+  return found?.dev === dev && found.ino === ino;
 }

@@ -15,8 +15,13 @@ export interface Libc {
   readonly enterNetworkNamespace: (fd: number) => number;
   /** Index of an interface in the thread's network namespace, 0 when there is none. */
   readonly interfaceIndex: (name: string) => number;
-  /** Takes the exclusive lock of an open file without waiting for it; 0 or -1. */
+  /**
+   * Takes the writer's lock of a whole file, which belongs to the open file, without waiting for it; 0 or
+   * -1. The file must be open for writing.
+   */
   readonly lockFile: (fd: number) => number;
+  /** The lock that lockFile() would meet now. */
+  readonly lockOf: (fd: number) => 'write' | 'read' | 'none' | undefined;
   /** ARPHRD_ number of the interface's link layer, or undefined when it is gone. */
   readonly linkType: (name: string) => number | undefined;
   /** The mask of its first IPv4 address, highest octet first; undefined when it has no address. */
@@ -27,7 +32,13 @@ export interface Libc {
 
 export const CLOCK_REALTIME = 0;
 export const CLOCK_BOOTTIME = 7;
-const LOCK_EX_NB = 2 | 4;
+const F_OFD_GETLK = 36;
+const F_OFD_SETLK = 37;
+const F_RDLCK = 0;
+const F_WRLCK = 1;
+const F_UNLCK = 2;
+/** struct flock: short l_type, l_whence; off_t l_start, l_len (0: to the end); pid_t l_pid */
+const FLOCK_OCTETS = 32;
 const CLONE_NEWNET = 0x40000000;
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
@@ -39,6 +50,19 @@ const IF_NAME_OCTETS = 16;
 /** Of the IPv4 address in a struct ifreq: after the name, the family and the port. */
 const IFREQ_ADDRESS = IF_NAME_OCTETS + 4;
 const IF_NAMEINDEX_OCTETS = 16; // struct if_nameindex: unsigned index, 4 of padding, char *name
+
+const LOCK_TYPES: ReadonlyMap<number, 'write' | 'read' | 'none'> = new Map([
+  [F_RDLCK, 'read'],
+  [F_WRLCK, 'write'],
+  [F_UNLCK, 'none'],
+]);
+
+/** Of the whole file, which is what zeros say. */
+function writerLock(): Buffer {
+  const lock = Buffer.alloc(FLOCK_OCTETS);
+  lock.writeInt16LE(F_WRLCK, 0);
+  return lock;
+}
 
 export function loadLibc(): Libc {
   const clockGettime: (clock: number, time: object) => number = koffi
@@ -54,7 +78,9 @@ export function loadLibc(): Libc {
   const ioctl: (fd: number, request: number, argument: Buffer) => number = libc(
     'int ioctl(int fd, unsigned long request, void *argument)',
   );
-  const flock: (fd: number, operation: number) => number = libc('int flock(int fd, int operation)');
+  const fcntl: (fd: number, command: number, argument: Buffer) => number = libc(
+    'int fcntl(int fd, int command, void *argument)',
+  );
   const close: (fd: number) => number = libc('int close(int fd)');
   const stringLength: (text: bigint) => number | bigint = libc('size_t strlen(void *text)');
 
@@ -79,7 +105,11 @@ export function loadLibc(): Libc {
     },
     enterNetworkNamespace: (fd) => setns(fd, CLONE_NEWNET),
     interfaceIndex: nameToIndex,
-    lockFile: (fd) => flock(fd, LOCK_EX_NB),
+    lockFile: (fd) => fcntl(fd, F_OFD_SETLK, writerLock()),
+    lockOf: (fd) => {
+      const lock = writerLock();
+      return fcntl(fd, F_OFD_GETLK, lock) === 0 ? LOCK_TYPES.get(lock.readInt16LE(0)) : undefined;
+    },
     linkType: (name) => askInterface(name, SIOCGIFHWADDR)?.readUInt16LE(IF_NAME_OCTETS),
     netmask: (name) => askInterface(name, SIOCGIFNETMASK)?.readUInt32BE(IFREQ_ADDRESS),
     interfaces: () => {
