@@ -63,6 +63,8 @@ export interface RunningMeterSession {
   readonly deleteAll: () => Promise<RecordTotals>;
   /** The session will end, once it is aborted, without its last sweep. */
   readonly abandon: () => void;
+  /** Whether metering has ended, or is about to. */
+  readonly isEnding: () => boolean;
 }
 
 interface SessionErrors {
@@ -105,6 +107,7 @@ export function startMeterSession(options: MeterSessionOptions): RunningMeterSes
     abandon: () => {
       session.abandon();
     },
+    isEnding: () => session.isEnding(),
   };
 }
 
@@ -235,6 +238,10 @@ class MeterSession {
 
   abandon(): void {
     this.#isAbandoned = true;
+  }
+
+  isEnding(): boolean {
+    return this.#isOver || this.#options.signal.aborted;
   }
 
   statistics(): FlowStatisticsSummary {

@@ -274,7 +274,9 @@ t.test('what is asked for waits for the sweep that there is', async (t) => {
 
 t.test('a session that is over takes no requests', async (t) => {
   const { session, controller } = startWaiting(new FakeSource([]), []);
+  t.notOk(session.isEnding());
   controller.abort();
+  t.ok(session.isEnding(), 'from when it is told to end');
   await session.ended;
   await t.rejects(session.expireAll(), { message: 'the session is ending' });
   await t.rejects(session.deleteAll(), { message: 'the session is ending' });

@@ -215,6 +215,12 @@ for port in range(1, 2001):
   const during = await ctl('dump-flows');
   t.match(during, { code: 0, out: /: Dumping flow data:\n/ });
   t.match(await ctl('top'), { code: 0 });
+  t.match(await softflowctl('shutdown'), { code: 0 });
+  t.match(
+    await softflowctl('start-gather'),
+    { out: /: error: the session is ending: nothing is metered any more\n$/ },
+    'what comes now would be metered for nobody',
+  );
   t.match(await softflowctl('exit'), { code: 0 });
   t.same(
     await session.exporter.program.ended,

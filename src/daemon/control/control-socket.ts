@@ -1,6 +1,6 @@
 // The control socket: a Unix stream socket on which a client asks by one line of text and reads the
 // answer up to its end, as softflowctl does. Only root and the user that runs procflow may ask.
-import { chmodSync, existsSync, linkSync, lstatSync, rmSync } from 'node:fs';
+import { existsSync, linkSync, lstatSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { dirname, resolve } from 'node:path';
@@ -83,10 +83,9 @@ async function listen(server: Server, setting: string, path: string): Promise<nu
       process.umask(mask);
     }
     await listening;
-    chmodSync(first, 0o600);
     linkSync(first, path);
     rmSync(first);
-    return lstatSync(path).ino;
+    return inodeOfOwn(setting, path);
   } catch (error) {
     server.close();
     if (error instanceof ConfigError) throw error;
@@ -97,6 +96,20 @@ async function listen(server: Server, setting: string, path: string): Promise<nu
       : 'its directory must exist';
     throw new ConfigError(setting, `the control socket cannot be made: ${code}`, advice);
   }
+}
+
+/**
+ * In a directory where others may write, what was linked need not be what was made. No chmod: it would
+ * follow a symbolic link, and the umask has given the mode.
+ */
+function inodeOfOwn(setting: string, path: string): number {
+  const found = lstatSync(path);
+  if (found.isSocket() && found.uid === process.geteuid?.() && (found.mode & 0o777) === 0o600) {
+    return found.ino;
+  }
+  rmSync(path);
+  const reason = 'somebody put something else in the place of the control socket';
+  throw new ConfigError(setting, reason, 'choose a directory where nobody else may write');
 }
 
 /** @throws ConfigError where something else is, or somebody listens */

@@ -24,7 +24,7 @@ export interface MeterControl {
   readonly flows: () => FlowsNow;
   /** No packet is metered until startGather(); flows and timeouts go on. */
   readonly stopGather: () => void;
-  /** @throws BpfError when the programs cannot be attached again */
+  /** @throws BpfError when the programs cannot be attached again; Error when the session is ending */
   readonly startGather: () => void;
   readonly sendTemplates: () => readonly CollectorTemplates[];
   /** @returns the level that is set now */

@@ -59,6 +59,8 @@ export function createMeterControl(controlled: ControlledSession): MeterControl 
       source.stop();
     },
     startGather: () => {
+      // What is attached while the last flows leave would be metered for nobody.
+      if (session.isEnding()) throw new Error('the session is ending: nothing is metered any more');
       source.resume();
       isGathering = true;
     },

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { existsSync, lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
@@ -146,6 +146,46 @@ t.test('what is not a socket is left alone', async (t) => {
     message: /is there and is not a socket \(move it away, or choose another path\)/,
   });
   t.equal(readFileSync(path, 'utf8'), 'precious');
+});
+
+/** As soon as it is there: between two steps of whoever makes it, which are microtasks as these are. */
+async function whenThere<Result>(path: string, act: () => Result): Promise<Result> {
+  for (let looks = 0; looks < 1000; looks++) {
+    if (existsSync(path)) return act();
+    await Promise.resolve();
+  }
+  throw new Error(`${path} was never there`);
+}
+
+t.test('nobody else can use it at any time', async (t) => {
+  const path = join(temporaryDirectory(t), 'control');
+  const mask = process.umask(0);
+  t.teardown(() => process.umask(mask));
+  const opening = openControlSocket({ ...ECHO, path });
+  const first = whenThere(`${path}~`, () => lstatSync(`${path}~`).mode & 0o777);
+  const control = await opening;
+  t.equal(await first, 0o600, 'under the name that it has at first');
+  t.equal(lstatSync(path).mode & 0o777, 0o600, 'and under its own');
+  t.notOk(existsSync(`${path}~`));
+  t.equal(process.umask(0), 0, 'other files are made as before');
+  await control.close();
+});
+
+t.test('a link in its place is not followed', async (t) => {
+  const directory = temporaryDirectory(t);
+  const [path, precious] = [join(directory, 'control'), join(directory, 'precious')];
+  writeFileSync(precious, 'precious', { mode: 0o644 });
+  const { mode } = lstatSync(precious);
+  const opening = openControlSocket({ ...ECHO, path });
+  const swapped = whenThere(`${path}~`, () => {
+    rmSync(`${path}~`);
+    symlinkSync(precious, `${path}~`);
+  });
+  await t.rejects(opening, { name: 'ConfigError', message: /something else in the place of/ });
+  await swapped;
+  t.equal(lstatSync(precious).mode, mode, 'what it leads to is as it was');
+  t.equal(readFileSync(precious, 'utf8'), 'precious');
+  t.notOk(lstatSync(path, { throwIfNoEntry: false }));
 });
 
 t.test('at the end only its own socket is removed', async (t) => {
