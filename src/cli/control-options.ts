@@ -6,17 +6,24 @@ import { writePidFile } from '../daemon/pid-file.js';
 import type { ControlConfig } from '../daemon/run-meter.js';
 import { controlProtocol } from './control-protocol.js';
 import type { ProgramIo } from './program-io.js';
+import type { ExportDefaults } from './program-name.js';
 
 /** softflowd's word for no control socket. */
 const NONE = 'none';
 
-export function addControlOptions(command: Command): Command {
+/** What is told of the paths; they are not set here, because a file or -d may leave them out. */
+export function addControlOptions(
+  command: Command,
+  { control = NONE, pidFile }: Pick<ExportDefaults, 'control' | 'pidFile'>,
+): Command {
+  const usualPidFile =
+    pidFile === undefined ? '' : ` (default: ${pidFile}, in the background only)`;
   return command
     .option(
       '-c, --control <path>',
-      `a socket by which procflow ctl and softflowctl can ask; "${NONE}" is none, the default`,
+      `a socket by which procflow ctl and softflowctl can ask; "${NONE}" is none (default: ${control})`,
     )
-    .option('-p, --pidfile <path>', 'write the process id into this file')
+    .option('-p, --pidfile <path>', `write the process id into this file${usualPidFile}`)
     .option('--daemon', 'go into the background once packets are metered; notices to syslog');
 }
 

@@ -4,7 +4,8 @@ import type { CollectorSettingTexts } from '../daemon/collector-settings.js';
 import { ConfigError } from '../daemon/config-error.js';
 import { readExportConfig, type ExportConfig } from '../daemon/export-config.js';
 import { readInterfaceNumbers } from '../daemon/interface-numbers.js';
-import { readMeterConfig, type MeterConfig } from '../daemon/meter-config.js';
+import { MAX_FLOWS, readMeterConfig, type MeterConfig } from '../daemon/meter-config.js';
+import { readInteger } from '../daemon/quantities.js';
 import {
   hopLimitNotices,
   readSoftflowdWords,
@@ -29,6 +30,8 @@ export interface ExportOptionValues extends MeterOptionValues, SoftflowdWords {
   readonly filter?: readonly string[];
 }
 
+/** Each in two flows. */
+const MAX_CONNECTIONS = MAX_FLOWS / 2;
 /** softflowd's timeouts leave nothing to these. */
 const ALL_BY_NAME = { activeTimeout: '604800', idleTimeout: '3600' };
 
@@ -122,5 +125,10 @@ function backgroundNotices(options: ExportOptionValues, { isSoftflowd }: ExportD
 
 /** softflowd counts both directions of a connection as one flow. */
 function maxFlows(text: string, { isSoftflowd }: ExportDefaults): string {
-  return isSoftflowd && /^\d{1,9}$/.test(text) ? String(2 * Number(text)) : text;
+  if (!isSoftflowd) return text;
+  if (/^0+$/.test(text)) {
+    const reason = 'there is no cache without a limit: the kernel makes it in one piece';
+    throw new ConfigError(`-m ${text}`, reason, `give the most flows, up to ${MAX_CONNECTIONS}`);
+  }
+  return String(2 * readInteger(`-m ${text}`, text, 1, MAX_CONNECTIONS));
 }

@@ -66,7 +66,7 @@ export function exportCommand(io: ProgramIo, defaults: ExportDefaults = EXPORT_D
     'send from this address of the host (default: by route)',
   );
   for (const name of SETTING_NAMES) command.addOption(settingOption(name, defaults));
-  addControlOptions(command);
+  addControlOptions(command, defaults);
   addFilterArgument(addMeterOptions(command, defaults));
   addSoftflowdOptions(command).addHelpText('after', isSoftflowd ? SOFTFLOWD_HELP : EXPORT_HELP);
   return command.action((filter: string[], options: ExportOptionValues) =>

@@ -41,7 +41,7 @@ type Scheme = CollectorAddress['scheme'];
 /** [bracketed] or plain host, and the port, by number or name, if there is one. */
 const HOST_AND_PORT = /^(?:\[([^\]]*)\]|([^:[\]\s]+))(?::(\w[\w.+-]*))?$/;
 const DAY_S = 86_400;
-const MAX_HOPS = 255;
+export const MAX_HOPS = 255;
 const MAX_INTERFACE_NAME_OCTETS = 15;
 const MAX_UNIX_PATH_OCTETS = 107;
 

@@ -53,6 +53,8 @@ export interface ExportSettings extends CollectorSettingTexts {
 /** @throws ConfigError */
 export function readExportConfig(settings: ExportSettings): ExportConfig {
   const collectors = settings.collector.map((text) => readCollector(text, settings));
+  // What is wrong is so without a collector, too.
+  if (collectors.length === 0) readElements(readCollectorValues('', settings, new Map(), []));
   const texts = collectors.map(
     ({ address, version }) => `${addressText(address)}?version=${version}`,
   );

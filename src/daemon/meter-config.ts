@@ -37,6 +37,8 @@ export interface MeterSettings extends CaptureSettings, TimeoutSettings {
   readonly filter?: readonly string[];
 }
 
+/** Of --max-flows. */
+export const MAX_FLOWS = 2 ** 24;
 /** softflowd's "full" without the type of service, which tells no flows apart here. */
 const PORTS = 'port';
 
@@ -55,7 +57,7 @@ export function readMeterConfig(settings: MeterSettings): MeterConfig {
   return {
     ...readCapture(settings),
     ...readTimeouts(settings),
-    maxFlows: readInteger(`--max-flows ${settings.maxFlows}`, settings.maxFlows, 1, 2 ** 24),
+    maxFlows: readInteger(`--max-flows ${settings.maxFlows}`, settings.maxFlows, 1, MAX_FLOWS),
     sampling: readSampling(settings.sampling),
     trackLevel: readTrackLevel(settings),
     trackProcess: settings.trackProcess ?? false,

@@ -1,6 +1,7 @@
 // softflowd's options in procflow's words: which settings they stand for, what has to be said of
 // those that change nothing here, and which of them cannot be had.
 import { isIP, isIPv6 } from 'node:net';
+import { MAX_HOPS } from './collector-address.js';
 import { ConfigError, alternatives } from './config-error.js';
 import { readInteger } from './quantities.js';
 
@@ -68,6 +69,9 @@ export function readSoftflowdWords(
   context: SoftflowdContext,
 ): SoftflowdSettings {
   refuseUnsupported(words, context);
+  const { hopLimit } = words;
+  // Also where no collector will have it.
+  if (hopLimit !== undefined) readInteger(`-L ${hopLimit}`, hopLimit, 0, MAX_HOPS);
   const transport = readTransport(words.transport);
   const timePrecision = readTimeFormat(words.timeFormat, context);
   const sampling = readSampleRate(words.sampleRate, context);
@@ -76,7 +80,7 @@ export function readSoftflowdWords(
     isBidirectional: words.bidirectional === true,
     notices: notices(words, context),
     ...(transport !== undefined && { transport }),
-    ...(words.hopLimit !== undefined && { hopLimit: words.hopLimit }),
+    ...(hopLimit !== undefined && { hopLimit }),
     ...(words.sendInterface !== undefined && {
       device: readDevice(words.sendInterface, transport),
     }),

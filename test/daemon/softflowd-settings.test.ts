@@ -107,6 +107,16 @@ const refused: readonly {
   { words: {}, context: { version: 'psamp' }, message: /^-v psamp: PSAMP.* is not supported/ },
   { words: { receivePort: '4739' }, message: /^-R 4739: receiving PSAMP is not supported/ },
   { words: { mplsLabels: '3' }, message: /^-x 3: MPLS labels are not supported/ },
+  {
+    words: { hopLimit: '256' },
+    context: { collectors: [] },
+    message: /^-L 256: is out of range \(give one from 0 to 255\)/,
+  },
+  {
+    words: { hopLimit: 'x' },
+    context: { collectors: [] },
+    message: /^-L x: is not a whole number/,
+  },
   { words: { mplsLabels: '11' }, message: /^-x 11: is out of range/ },
   { words: { transport: 'sctp' }, message: /^-P sctp: SCTP is not supported/ },
   { words: { transport: 'dccp' }, message: /^-P dccp: no such transport/ },

@@ -207,6 +207,12 @@ const REFUSED: readonly { args: readonly string[]; err: RegExp }[] = [
   { args: ['-t', 'general=0'], err: /-t general=0: is out of range/ },
   { args: ['-t', 'tcp'], err: /-t tcp: has no time/ },
   { args: ['-T', 'mac'], err: /--track mac: there is no such level/ },
+  { args: ['-v', '11'], err: /-v 11: no such export version/ },
+  { args: ['-v', 'ipfix'], err: /-v ipfix: no such export version/ },
+  { args: ['--rate', '0'], err: /--rate 0: is out of range/ },
+  { args: ['-L', '256'], err: /-L 256: is out of range/ },
+  { args: ['-m', '0'], err: /-m 0: there is no cache without a limit/ },
+  { args: ['-m', '8388609'], err: /-m 8388609: is out of range \(give one from 1 to 8388608\)/ },
   { args: ['-L', '256', '-n', '127.0.0.1:9'], err: /-L 256: is out of range/ },
   { args: ['-n', '127.0.0.1'], err: /-n 127\.0\.0\.1: has no port/ },
   { args: ['-f', '3'], err: /unknown option '-f'/ },
@@ -232,6 +238,9 @@ t.test('-h shows the flags and the defaults', async (t) => {
   t.match(out, /^Usage: softflowd \[options\] \[expression\.\.\.\]/);
   for (const flag of '6DdhbalNMLTcimnprtvPAsCBRSx')
     t.match(out, new RegExp(`^ +-${flag}, --`, 'm'));
+  const text = out.replaceAll(/\s+/g, ' ');
+  t.match(text, '"none" is none (default: /var/run/softflowd.ctl)');
+  t.match(text, '(default: /var/run/softflowd.pid, in the background only)');
   for (const usual of ['default: 5', 'default: 8192', 'tcp.rst 120', 'expint 60'])
     t.match(out, usual);
 });
