@@ -93,15 +93,15 @@ test: install ## build, check, run all tests; the last line counts them. TESTS=f
 attribution: install ## which process each packet has, case by case against ground truth: CASES=regex, CAPTURE=sockets
 	@$(MAKE) -s build
 	@$(SUDO) node build/test/attribution/print-table.js '$(CASES)' $(CAPTURE)
-	@$(if $(CASES)$(CAPTURE),,$(SUDO) node build/bench/attribution-cost.js --short)
+	@$(if $(CASES)$(CAPTURE),,$(SUDO) node build/bench/attribution/attribution-cost.js --short)
 
 attribution-figures: install ## measure and write docs/attribution-figures.md: PARTS="rate polling cost"
 	@$(MAKE) -s build
-	@$(SUDO) node build/bench/attribution-figures.js $(PARTS)
+	@$(SUDO) node build/bench/attribution/attribution-figures.js $(PARTS)
 
 capture-rate: install ## how many packets of a capture file are metered and exported a second: PACKETS=1200000
 	@$(MAKE) -s build
-	@$(SUDO) node build/bench/capture-rate.js $(PACKETS)
+	@$(SUDO) node build/bench/capture-rate/capture-rate.js $(PACKETS)
 
 check: install ## linter, formatters, type check, generated files
 	@$(MAKE) -s lint generated-is-fresh

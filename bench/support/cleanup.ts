@@ -1,5 +1,5 @@
 // What a benchmark opened is closed again in reverse order, as tap does it for a test.
-import type { Teardown } from '../test/support/program.js';
+import type { Teardown } from '../../test/support/program.js';
 
 type Release = () => void | Promise<void>;
 

@@ -2,16 +2,21 @@
 // programs at procflow's hooks, and with procflow's, by turns in the same run.
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { BpfObject, type LoadedPrograms } from '../src/bpf-loader/bpf-object.js';
-import { attachSocketHooks } from '../src/bpf-loader/socket-hooks.js';
-import { startIn } from '../test/support/generators.js';
-import { createNamespace } from '../test/support/network-namespace.js';
-import type { Program, Teardown } from '../test/support/program.js';
-import { PROJECT_ROOT } from '../test/support/requirements.js';
-import { createCgroup } from '../test/support/test-cgroup.js';
-import { enableRunTimes, othersAreAttached, runsNow, runsSince } from './bpf-statistics.js';
-import type { ProgramRuns } from './bpf-statistics.js';
-import { loadEmptyTwin } from './empty-twin.js';
+import { BpfObject, type LoadedPrograms } from '../../src/bpf-loader/bpf-object.js';
+import { attachSocketHooks } from '../../src/bpf-loader/socket-hooks.js';
+import { startIn } from '../../test/support/generators.js';
+import { createNamespace } from '../../test/support/network-namespace.js';
+import type { Program, Teardown } from '../../test/support/program.js';
+import { PROJECT_ROOT } from '../../test/support/requirements.js';
+import { createCgroup } from '../../test/support/test-cgroup.js';
+import {
+  enableRunTimes,
+  othersAreAttached,
+  runsNow,
+  runsSince,
+} from '../support/bpf-statistics.js';
+import type { ProgramRuns } from '../support/bpf-statistics.js';
+import { loadEmptyTwin } from '../empty-twin.js';
 
 const TIME_CALLS = join(PROJECT_ROOT, 'build/bench/generators/time-calls');
 const SETTINGS = ['nothing', 'empty', 'procflow'] as const;

@@ -6,9 +6,9 @@ import {
   startGenerator,
   type GeneratorName,
   type Place,
-} from '../test/support/generators.js';
-import type { NamespacePair } from '../test/support/network-namespace.js';
-import type { Report, Teardown } from '../test/support/program.js';
+} from '../../test/support/generators.js';
+import type { NamespacePair } from '../../test/support/network-namespace.js';
+import type { Report, Teardown } from '../../test/support/program.js';
 import type { FiveTuple } from './wire-flows.js';
 
 const MANY = 200;

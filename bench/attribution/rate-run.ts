@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { startIn, type Place } from '../test/support/generators.js';
+import { startIn, type Place } from '../../test/support/generators.js';
 import {
   bringUp,
   createNamespacePair,
@@ -10,12 +10,12 @@ import {
   setOnBoth,
   type NamespacePair,
   type Side,
-} from '../test/support/network-namespace.js';
-import { startExport } from '../test/support/procflow.js';
-import type { Program, Teardown } from '../test/support/program.js';
-import { PROJECT_ROOT } from '../test/support/requirements.js';
-import { createCgroup } from '../test/support/test-cgroup.js';
-import { withCleanup } from './cleanup.js';
+} from '../../test/support/network-namespace.js';
+import { startExport } from '../../test/support/procflow.js';
+import type { Program, Teardown } from '../../test/support/program.js';
+import { PROJECT_ROOT } from '../../test/support/requirements.js';
+import { createCgroup } from '../../test/support/test-cgroup.js';
+import { withCleanup } from '../support/cleanup.js';
 import { startCollector, type CollectedFlow } from './ipfix-collector.js';
 import {
   cgroupCpuNs,
@@ -24,7 +24,7 @@ import {
   processCpuNs,
   residentMemory,
   type Resident,
-} from './resources.js';
+} from '../support/resources.js';
 
 const PORT = 7;
 const FLOWS = 256;

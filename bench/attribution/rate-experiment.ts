@@ -1,6 +1,6 @@
 // TUM's experiment with trafgen, repeated: how many packets get the right process, and at what cost.
 import { availableParallelism } from 'node:os';
-import { median, medianAndSpread, percentage, table, type Figures } from './figures.js';
+import { median, medianAndSpread, percentage, table, type Figures } from '../support/figures.js';
 import { runRate, type Attribution, type RateRun, type Scenario } from './rate-run.js';
 
 const PACED = 10_000; // packets a second, as in the experiment that is repeated

@@ -3,9 +3,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { startGenerator, startIn } from '../test/support/generators.js';
-import type { NamespacePair, Side } from '../test/support/network-namespace.js';
-import type { Teardown } from '../test/support/program.js';
+import { startGenerator, startIn } from '../../test/support/generators.js';
+import type { NamespacePair, Side } from '../../test/support/network-namespace.js';
+import type { Teardown } from '../../test/support/program.js';
 
 const MARKER = 'procflow: end of capture';
 const PATIENCE_MS = 30_000;

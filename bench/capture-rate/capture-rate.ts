@@ -1,6 +1,6 @@
 // How many packets of a capture file are metered and exported a second: the whole of
 // `procflow export -r`, from the file to an IPFIX file.
-// Usage: node build/bench/capture-rate.js [PACKETS]
+// Usage: node build/bench/capture-rate/capture-rate.js [PACKETS]
 import { spawnSync } from 'node:child_process';
 import {
   closeSync,
@@ -13,8 +13,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CaptureParser } from '../src/capture-file/capture-parser.js';
-import { PROJECT_ROOT } from '../test/support/requirements.js';
+import { CaptureParser } from '../../src/capture-file/capture-parser.js';
+import { PROJECT_ROOT } from '../../test/support/requirements.js';
 
 const CAPTURES = join(PROJECT_ROOT, 'test/captures/ipfixprobe');
 const DEFAULT_PACKETS = 1_200_000;

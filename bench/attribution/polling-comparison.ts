@@ -1,9 +1,13 @@
 // The same traffic watched by procflow and by polling the table of sockets once a second.
-import { startProcflow } from '../test/support/procflow.js';
-import { bringUp, createNamespacePair, turnOffloadOff } from '../test/support/network-namespace.js';
-import { createCgroup } from '../test/support/test-cgroup.js';
-import { withCleanup } from './cleanup.js';
-import { percentage, table, type Figures } from './figures.js';
+import { startProcflow } from '../../test/support/procflow.js';
+import {
+  bringUp,
+  createNamespacePair,
+  turnOffloadOff,
+} from '../../test/support/network-namespace.js';
+import { createCgroup } from '../../test/support/test-cgroup.js';
+import { withCleanup } from '../support/cleanup.js';
+import { percentage, table, type Figures } from '../support/figures.js';
 import { runMixedWorkload, type Doing } from './mixed-workload.js';
 import { pollSockets, type PolledProcess } from './socket-polling.js';
 import { captureFlows, keyOf, type FiveTuple, type WireFlow } from './wire-flows.js';

@@ -1,10 +1,10 @@
 // A collector for IPFIX on loopback that keeps what attribution is judged by.
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import type { DecodedRecord } from '../test/support/decoder/decoded-message.js';
-import { text, unsigned } from '../test/support/decoder/field-values.js';
-import { MessageDecoder } from '../test/support/decoder/message-decoder.js';
-import type { Teardown } from '../test/support/program.js';
+import type { DecodedRecord } from '../../test/support/decoder/decoded-message.js';
+import { text, unsigned } from '../../test/support/decoder/field-values.js';
+import { MessageDecoder } from '../../test/support/decoder/message-decoder.js';
+import type { Teardown } from '../../test/support/program.js';
 
 const QUEUE_OCTETS = 8 << 20;
 const PATIENCE_MS = 20_000;

@@ -1,11 +1,11 @@
 // Measures what docs/attribution-figures.md says, and writes it there between the markers.
-// Usage: node build/bench/attribution-figures.js [rate|polling|cost]...
+// Usage: node build/bench/attribution/attribution-figures.js [rate|polling|cost]...
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { PROJECT_ROOT } from '../test/support/requirements.js';
+import { PROJECT_ROOT } from '../../test/support/requirements.js';
 import { measureCost } from './attribution-cost.js';
-import type { Figures } from './figures.js';
+import type { Figures } from '../support/figures.js';
 import { comparePolling } from './polling-comparison.js';
 import { repeatRateExperiment } from './rate-experiment.js';
 

@@ -2,9 +2,9 @@
 // or netstat show it, and join it with the flows by addresses and ports. Written in favour of polling:
 // sockets that are not connected are listed too and found by their local port, and the last look before
 // the flow's first packet and the first one after its last still count.
-import { startIn } from '../test/support/generators.js';
-import type { Namespace } from '../test/support/network-namespace.js';
-import type { Teardown } from '../test/support/program.js';
+import { startIn } from '../../test/support/generators.js';
+import type { Namespace } from '../../test/support/network-namespace.js';
+import type { Teardown } from '../../test/support/program.js';
 import type { WireFlow } from './wire-flows.js';
 
 const PROTOCOLS: Readonly<Record<string, number>> = { tcp: 6, udp: 17 };

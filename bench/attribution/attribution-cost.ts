@@ -1,10 +1,10 @@
 // The cost of attribution: what procflow adds to a send or receive call and to a packet.
-// Usage: node build/bench/attribution-cost.js [--short]
+// Usage: node build/bench/attribution/attribution-cost.js [--short]
 import { fileURLToPath } from 'node:url';
 import { measureCallCost, type CallCost, type CallTimes } from './call-cost.js';
-import { withCleanup } from './cleanup.js';
-import { median, medianAndSpread, table, type Figures } from './figures.js';
-import { measurePacketCost, type PacketTimes } from './packet-cost.js';
+import { withCleanup } from '../support/cleanup.js';
+import { median, medianAndSpread, table, type Figures } from '../support/figures.js';
+import { measurePacketCost, type PacketTimes } from '../packet-cost.js';
 
 /** What a call may cost more than with empty programs, when its socket's owner did not change. */
 const LIMIT_NS = 150;
