@@ -1,5 +1,4 @@
 // One run of the rate experiment: traffic over a wire, with procflow at one end of it or without.
-import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startIn, type Place } from '../../test/support/generators.js';
@@ -16,6 +15,7 @@ import type { Program, Teardown } from '../../test/support/program.js';
 import { PROJECT_ROOT } from '../../test/support/requirements.js';
 import { createCgroup } from '../../test/support/test-cgroup.js';
 import { withCleanup } from '../support/cleanup.js';
+import { introduceNobody, NOBODY } from '../support/nobody.js';
 import { startCollector, type CollectedFlow } from './ipfix-collector.js';
 import {
   cgroupCpuNs,
@@ -31,8 +31,6 @@ const FLOWS = 256;
 const HEADER_OCTETS = 14 + 20 + 8;
 const UDP_SENDER = join(PROJECT_ROOT, 'build/bench/generators/udp-sender');
 const UDP_SERVER = join(PROJECT_ROOT, 'build/test/generators/udp-server');
-/** No host has it: the peer drops what is sent there and answers nothing. */
-const NOBODY = { ipv4: '10.99.0.66', mac: '02:00:00:00:00:42' } as const;
 const ENDLESS = 1_000_000_000;
 const SECOND_NS = 1e9;
 
@@ -115,11 +113,6 @@ function ends(
   { metered }: Scenario,
 ): { readonly from: Side; readonly to: Pick<Side, 'ipv4' | 'mac'> } {
   return metered === 'sender' ? { from: a, to: NOBODY } : { from: b, to: a };
-}
-
-function introduceNobody({ name, interfaceName }: Side): void {
-  const entry = [NOBODY.ipv4, 'lladdr', NOBODY.mac, 'dev', interfaceName, 'nud', 'permanent'];
-  execFileSync('ip', ['-n', name, 'neigh', 'replace', ...entry]);
 }
 
 async function startReceiver({ t, pair, cgroup }: Stage): Promise<Program> {

@@ -29,7 +29,7 @@ export function createCgroup(t: Teardown, parent = cgroup2Mount()): string {
 }
 
 /** A process that was killed stands in its cgroup until the kernel is done with it. */
-async function removeCgroup(directory: string): Promise<void> {
+export async function removeCgroup(directory: string): Promise<void> {
   for (let attempt = 0; ; attempt++) {
     try {
       rmdirSync(directory);
