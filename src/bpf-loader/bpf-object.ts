@@ -39,6 +39,8 @@ export interface LoadOptions extends MeterSettings {
   readonly capture?: CaptureMode;
   /** Names that the kernel's BTF has; for tests of what other kernels lack. */
   readonly kernel?: KernelNames;
+  /** Has all maps but those of `maxEntries` already, with what is in them. */
+  readonly sharing?: BpfObject;
 }
 
 export type CaptureMode = 'interface' | 'sockets' | 'file';
@@ -156,12 +158,24 @@ export class BpfObject {
         libbpf.setMaxEntries(loaded.map(name), entries);
       }
       libbpf.setInitialValue(loaded.map(SETTINGS_SECTION), settings, settings.length);
+      if (options.sharing !== undefined) loaded.#shareMaps(options.sharing, options.maxEntries);
       const result = libbpf.load(object);
       if (result < 0) throw bpfError(-result, 'load the BPF programs', lines, log);
       return loaded;
     } catch (error) {
       libbpf.close(object);
       throw error;
+    }
+  }
+
+  #shareMaps(other: BpfObject, ownMaps: LoadOptions['maxEntries']): void {
+    const { libbpf } = this;
+    let map = libbpf.nextMap(this.#object, null);
+    for (; map !== null; map = libbpf.nextMap(this.#object, map)) {
+      const name = libbpf.mapName(map);
+      if (name in ownMaps) continue;
+      const result = libbpf.reuseMap(map, other.mapFd(name));
+      if (result < 0) throw this.error(-result, `share the map ${name}`);
     }
   }
 

@@ -8,6 +8,7 @@ import { NO_SAMPLING, type Sampling } from '../flow/sampling.js';
 import type { TrackLevel } from '../flow/track-level.js';
 import { BpfObject } from './bpf-object.js';
 import { openFlowCache, type FlowCache } from './flow-cache.js';
+import { moveFlows } from './move-flows.js';
 import { prepareTestRun, type PreparedTestRun } from './native/libbpf-arguments.js';
 
 export interface ReplayOptions {
@@ -20,6 +21,8 @@ export interface ReplayOptions {
   readonly trackLevel?: TrackLevel;
   /** The time at which flows expire, as that of frames. */
   readonly nowNs: () => bigint;
+  /** There will be few flows at a time, as far as can be told. */
+  readonly isSparse?: boolean;
 }
 
 /** A frame as the kernel is to see it. */
@@ -48,6 +51,8 @@ export interface FrameReplay extends FlowSource {
   readonly flush: () => void;
   /** Whether a sweep is due because there are more flows than there should be. */
   readonly isFull: () => boolean;
+  /** How many flows the cache has room for, and how often it was walked. */
+  readonly cacheUse: () => { readonly room: number; readonly walks: number };
 }
 
 /** The kernel wants them on one page, with room for an skb: some less than 4096 on all machines. */
@@ -64,30 +69,60 @@ const NS_PER_SECOND = 1e9;
 const SURPLUS_SHARE = 0.1;
 /** Of one batch, in which each frame can be a flow. */
 const MAX_BATCH_FRAMES = Math.floor(BATCH_OCTETS / HEADER_OCTETS);
+/** A sparse capture begins with so much room: what a sweep costs goes by the room. */
+const SPARSE_FLOWS = 1000;
+const NS_PER_MS = 1e6;
+/** Times are compared as doubles, whose last bit is some hundred nanoseconds. */
+const ROUNDING_MS = 1;
 
 /** Maps for what is learned of processes: there are none. */
 const NOBODYS = { late_owners: 1, peer_owners: 1, unsampled_v4: 1, unsampled_v6: 1 } as const;
 
 /** @throws BpfError with a message for the user */
 export function openFrameReplay(options: ReplayOptions): FrameReplay {
-  const { maxFlows, sampling = NO_SAMPLING, trackLevel = 'full' } = options;
-  const mostFlows = maxFlows + Math.ceil(maxFlows * SURPLUS_SHARE);
+  const mostFlows = options.maxFlows + Math.ceil(options.maxFlows * SURPLUS_SHARE);
+  const firstFlows = options.isSparse === true ? Math.min(SPARSE_FLOWS, mostFlows) : mostFlows;
+  return new Replay(options, mostFlows, openCache(options, firstFlows));
+}
+
+/** The programs, and maps of which those of the flows have a size. */
+interface ReplayCache {
+  readonly object: BpfObject;
+  readonly cache: FlowCache;
+  readonly programFd: number;
+  /** With more flows a sweep is due, or a larger cache. */
+  readonly mostFlows: number;
+  readonly room: number;
+}
+
+function openCache(options: ReplayOptions, mostFlows: number, before?: ReplayCache): ReplayCache {
+  const { sampling = NO_SAMPLING, trackLevel = 'full' } = options;
   const room = mostFlows + MAX_BATCH_FRAMES;
-  const maxEntries = { flows_v4: room, flows_v6: room, ...NOBODYS };
-  const object = BpfObject.load({ maxEntries, sampling, trackLevel, capture: 'file' });
+  const object = BpfObject.load({
+    maxEntries: { flows_v4: room, flows_v6: room, ...NOBODYS },
+    ...{ sampling, trackLevel, capture: 'file' },
+    ...(before !== undefined && { sharing: before.object }),
+  });
   try {
-    return new Replay(object, openFlowCache(object, options), mostFlows);
+    if (before !== undefined) moveFlows(before.object, object);
+    const programFd = object.programFd('replay_frames');
+    return { object, programFd, mostFlows, room, cache: openFlowCache(object, options) };
   } catch (error) {
     object.close();
     throw error;
   }
 }
 
+function closeCache({ cache, object }: ReplayCache): void {
+  cache.close();
+  object.close();
+}
+
 class Replay implements FrameReplay {
-  readonly #object: BpfObject;
-  readonly #cache: FlowCache;
+  readonly #options: ReplayOptions;
   readonly #mostFlows: number;
-  readonly #programFd: number;
+  readonly #leastTimeoutMs: number;
+  #opened: ReplayCache;
   readonly #batch = Buffer.alloc(BATCH_OCTETS);
   readonly #context = Buffer.alloc(SKB_OCTETS);
   readonly #run: PreparedTestRun;
@@ -98,12 +133,17 @@ class Replay implements FrameReplay {
   #framesRun = 0;
   /** There are no more flows than these. */
   #flowsAtMost = 0;
+  /** No packet of the flows in the cache is of a time before. */
+  #earliestMs = Infinity;
+  #walks = 0;
 
-  constructor(object: BpfObject, cache: FlowCache, mostFlows: number) {
-    this.#object = object;
-    this.#cache = cache;
+  constructor(options: ReplayOptions, mostFlows: number, opened: ReplayCache) {
+    this.#options = options;
     this.#mostFlows = mostFlows;
-    this.#programFd = object.programFd('replay_frames');
+    const { maxlife, general, tcp, udp, icmp, ...ended } = options.timeouts;
+    const idle = [general, tcp, udp, icmp, ended['tcp.rst'], ended['tcp.fin']];
+    this.#leastTimeoutMs = Math.min(maxlife, ...idle);
+    this.#opened = opened;
     this.#run = prepareTestRun(this.#batch, this.#context);
   }
 
@@ -123,22 +163,50 @@ class Replay implements FrameReplay {
     frame.bytes.copy(batch, at + HEADER_OCTETS, start, start + octets);
     this.#starts.push(at);
     this.#octets = at + HEADER_OCTETS + octets;
+    const timeMs = frame.seconds * 1000 + frame.nanoseconds / NS_PER_MS;
+    if (timeMs < this.#earliestMs) this.#earliestMs = timeMs;
   }
 
   isFull(): boolean {
-    if (this.#flowsAtMost + this.#starts.length <= this.#mostFlows) return false;
+    if (this.#flowsAtMost + this.#starts.length <= this.#opened.mostFlows) return false;
     this.flush();
-    this.#flowsAtMost = this.#cache.flowCount();
+    this.#flowsAtMost = this.#opened.cache.flowCount();
+    if (this.#flowsAtMost <= this.#opened.mostFlows) return false;
+    if (this.#opened.mostFlows < this.#mostFlows) this.#grow();
     return this.#flowsAtMost > this.#mostFlows;
   }
 
+  /** Once, and to all the room that there may be: it takes as long as starting. */
+  #grow(): void {
+    const small = this.#opened;
+    this.#opened = openCache(this.#options, this.#mostFlows, small);
+    closeCache(small);
+  }
+
+  /** Walking the cache takes as long as a thousand packets, and captures have pauses. */
   async *sweep(scope: Parameters<FlowSource['sweep']>[0]): ReturnType<FlowSource['sweep']> {
-    // Walking an empty cache takes as long as a thousand packets, and captures have pauses.
-    if (this.#cache.flowCount() > 0) yield* this.#cache.sweep(scope);
+    const { cache } = this.#opened;
+    const flows = cache.flowCount();
+    if (flows > 0 && (scope === 'all' || this.#mayExpire(flows))) {
+      this.#walks++;
+      yield* cache.sweep(scope);
+    }
+    if (cache.flowCount() === 0) this.#earliestMs = Infinity;
+  }
+
+  /** Whether a timeout can have passed, or room is wanted. */
+  #mayExpire(flows: number): boolean {
+    if (flows > this.#options.maxFlows) return true;
+    const nowMs = Number(this.#options.nowNs()) / NS_PER_MS;
+    return nowMs >= this.#earliestMs + this.#leastTimeoutMs - ROUNDING_MS;
+  }
+
+  cacheUse(): { readonly room: number; readonly walks: number } {
+    return { room: this.#opened.room, walks: this.#walks };
   }
 
   counters(): ReturnType<FlowSource['counters']> {
-    return this.#cache.counters();
+    return this.#opened.cache.counters();
   }
 
   stop(): void {
@@ -146,19 +214,19 @@ class Replay implements FrameReplay {
   }
 
   close(): void {
-    this.#cache.close();
-    this.#object.close();
+    closeCache(this.#opened);
   }
 
   flush(): void {
     const starts = this.#starts;
+    const { object, programFd } = this.#opened;
     for (let done = 0; done < starts.length;) {
       this.#context.writeUInt32LE(starts[done] ?? 0, CURSOR_OFFSET);
       this.#run.set(this.#octets, starts.length - done);
-      const result = this.#object.libbpf.testRunPrepared(this.#programFd, this.#run.options);
+      const result = object.libbpf.testRunPrepared(programFd, this.#run.options);
       if (result === 0) break;
       // The kernel stops between two frames when a signal is pending.
-      if (result !== -constants.errno.EINTR) throw this.#object.error(-result, 'meter frames');
+      if (result !== -constants.errno.EINTR) throw object.error(-result, 'meter frames');
       done = this.#framesEverRun() - this.#framesRun;
     }
     this.#framesRun += starts.length;
@@ -169,9 +237,9 @@ class Replay implements FrameReplay {
 
   #framesEverRun(): number {
     const value = Buffer.alloc(8);
-    const { libbpf } = this.#object;
-    const result = libbpf.lookup(this.#object.mapFd(PROGRESS_MAP), KEY_ZERO, value);
-    if (result < 0) throw this.#object.error(-result, 'read how many frames were metered');
+    const { object } = this.#opened;
+    const result = object.libbpf.lookup(object.mapFd(PROGRESS_MAP), KEY_ZERO, value);
+    if (result < 0) throw object.error(-result, 'read how many frames were metered');
     return Number(value.readBigUInt64LE());
   }
 }

@@ -17,6 +17,7 @@ import {
   possibleTime,
   type CaptureTime,
 } from './capture-clock.js';
+import { isSparse } from './capture-density.js';
 import { CaptureInputError } from './capture-input-error.js';
 import type { CaptureInput } from './capture-input.js';
 
@@ -76,6 +77,7 @@ export class CaptureFrames {
   #sweepNs = 1n;
   #stepsBack = 0;
   #isLeaping = false;
+  #isSparse: boolean | undefined;
   #fault: CaptureInputError | undefined;
 
   constructor(options: CaptureFramesOptions) {
@@ -95,6 +97,11 @@ export class CaptureFrames {
   /** Whether what follows is of a time long before: all flows have to end. */
   get isLeaping(): boolean {
     return this.#isLeaping;
+  }
+
+  /** Whether few flows at a time are to be expected, once it has begun. */
+  get isSparse(): boolean {
+    return this.#isSparse ?? true;
   }
 
   counts(): ReplayCounts {
@@ -223,6 +230,7 @@ export class CaptureFrames {
         return false;
       }
       this.#octetsRead += piece.length;
+      this.#isSparse ??= isSparse(piece, this.#options.sweepIntervalMs);
       this.#parser.push(piece);
     } catch (error) {
       this.#fault = this.#asFault(error);

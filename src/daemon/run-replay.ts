@@ -92,7 +92,11 @@ async function replayInput(
     sweepIntervalMs: intervalMs,
   });
   const clock = await frames.begin(signal);
-  const replay = openFrameReplay({ ...config, nowNs: () => frames.sweepNs });
+  const replay = openFrameReplay({
+    ...config,
+    nowNs: () => frames.sweepNs,
+    isSparse: frames.isSparse,
+  });
   const [status, source] = replayStatus(config, {
     sweep: (scope) => replay.sweep(frames.isLeaping ? 'all' : scope),
     counters: () => replay.counters(),

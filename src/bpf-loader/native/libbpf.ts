@@ -43,6 +43,13 @@ export interface Libbpf {
   readonly programFd: (program: ProgramPointer) => number;
   readonly setAutoload: (program: ProgramPointer, autoload: boolean) => number;
   readonly mapFd: (map: MapPointer) => number;
+  /** The first one where `before` is null; null after the last one. */
+  readonly nextMap: (object: ObjectPointer, before: MapPointer | null) => MapPointer | null;
+  readonly mapName: (map: MapPointer) => string;
+  readonly keyOctets: (map: MapPointer) => number;
+  readonly valueOctets: (map: MapPointer) => number;
+  /** Before loading: the map will be the one that is there already. */
+  readonly reuseMap: (map: MapPointer, mapFd: number) => number;
   /** Of a ring buffer: its octets. */
   readonly maxEntries: (map: MapPointer) => number;
   readonly setMaxEntries: (map: MapPointer, entries: number) => number;
@@ -75,6 +82,8 @@ export interface Libbpf {
   ) => number;
   readonly lookup: (mapFd: number, key: Buffer, value: Buffer) => number;
   readonly update: (mapFd: number, key: Buffer, value: Buffer, flags: number) => number;
+  /** The first key where `key` is null; -ENOENT after the last one. */
+  readonly nextKey: (mapFd: number, key: Buffer | null, next: Buffer) => number;
   readonly possibleCpus: () => number;
   readonly createTcHook: (hook: object) => number;
   readonly destroyTcHook: (hook: object) => number;
@@ -117,6 +126,11 @@ export function loadLibbpf(path: string): Libbpf {
     programFd: func('int bpf_program__fd(void *program)'),
     setAutoload: func('int bpf_program__set_autoload(void *program, bool autoload)'),
     mapFd: func('int bpf_map__fd(void *map)'),
+    nextMap: func('void *bpf_object__next_map(void *object, void *before)'),
+    mapName: func('str bpf_map__name(void *map)'),
+    keyOctets: func('uint32_t bpf_map__key_size(void *map)'),
+    valueOctets: func('uint32_t bpf_map__value_size(void *map)'),
+    reuseMap: func('int bpf_map__reuse_fd(void *map, int map_fd)'),
     maxEntries: func('uint32_t bpf_map__max_entries(void *map)'),
     setMaxEntries: func('int bpf_map__set_max_entries(void *map, uint32_t entries)'),
     setInitialValue: func('int bpf_map__set_initial_value(void *map, void *value, size_t octets)'),
@@ -132,6 +146,7 @@ export function loadLibbpf(path: string): Libbpf {
     createLink: func('int bpf_link_create(int program, int target, int type, void *options)'),
     lookup: func('int bpf_map_lookup_elem(int map, void *key, void *value)'),
     update: func('int bpf_map_update_elem(int map, void *key, void *value, uint64_t flags)'),
+    nextKey: func('int bpf_map_get_next_key(int map, void *key, void *next)'),
     possibleCpus: func('int libbpf_num_possible_cpus()'),
     createTcHook: library.func('bpf_tc_hook_create', 'int', [koffi.pointer(tcHook)]),
     destroyTcHook: library.func('bpf_tc_hook_destroy', 'int', [koffi.pointer(tcHook)]),
