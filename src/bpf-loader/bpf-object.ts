@@ -37,6 +37,8 @@ export interface LoadOptions extends MeterSettings {
   readonly maxEntries: Readonly<Record<string, number>>;
   /** Whose programs are loaded; default: those of interfaces. */
   readonly capture?: CaptureMode;
+  /** Whether those are loaded that follow sockets and processes; default: but for capture files. */
+  readonly hooks?: boolean;
   /** Names that the kernel's BTF has; for tests of what other kernels lack. */
   readonly kernel?: KernelNames;
   /** Has all maps but those of `maxEntries` already, with what is in them. */
@@ -52,10 +54,20 @@ const CAPTURE_PROGRAMS: Readonly<Record<CaptureMode, readonly string[]>> = {
   file: ['replay_frames'],
 };
 
-function programsOfOthers(capture: CaptureMode): string[] {
-  return Object.entries(CAPTURE_PROGRAMS).flatMap(([mode, names]) =>
+/** Programs that no packet runs through: they follow sockets and processes. */
+const HOOK_PROGRAMS: readonly string[] = [
+  ...['socket_created', 'socket_released', 'socket_state_changed', 'snapshot_sockets'],
+  ...['socket_sent', 'socket_received', 'socket_drained', 'socket_sends', 'socket_receives'],
+  ...['datagram_sent_v4', 'datagram_sent_v6', 'datagram_received_v4', 'datagram_received_v6'],
+  ...['process_executed', 'process_forked', 'process_exited', 'list_processes'],
+];
+
+/** What the kernel would check for longer than all that is needed. */
+function programsNotWanted({ capture = 'interface', hooks }: LoadOptions): readonly string[] {
+  const ofOthers = Object.entries(CAPTURE_PROGRAMS).flatMap(([mode, names]) =>
     mode === capture ? [] : names,
   );
+  return (hooks ?? capture !== 'file') ? ofOthers : [...ofOthers, ...HOOK_PROGRAMS];
 }
 
 export function openLibbpf(): Libbpf {
@@ -150,8 +162,7 @@ export class BpfObject {
     try {
       checkContract(libbpf.btfBytes(object), OBJECT_PATH);
       const loaded = new BpfObject(libbpf, object, unavailable, log, lines);
-      const others = programsOfOthers(options.capture ?? 'interface');
-      for (const name of [...unavailable, ...others]) {
+      for (const name of [...unavailable, ...programsNotWanted(options)]) {
         libbpf.setAutoload(loaded.program(name), false);
       }
       for (const [name, entries] of Object.entries(options.maxEntries)) {

@@ -56,7 +56,7 @@ export function openPacketLab(
   cacheOptions: Omit<FlowCacheOptions, 'timeouts'> = {},
 ): PacketLab {
   const maxEntries = { flows_v4: maxFlows, flows_v6: maxFlows };
-  const object = BpfObject.load({ maxEntries, ...load });
+  const object = BpfObject.load({ maxEntries, hooks: false, ...load });
   const cache = openFlowCache(object, { timeouts: { ...NEVER, ...timeouts }, ...cacheOptions });
   return {
     run: (packet) => {
