@@ -16,7 +16,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PATH="$$PATH")
 
 RUN_PACKAGES := clang libbpf-dev libbpf1 iproute2
 TEST_PACKAGES := $(RUN_PACKAGES) bpftool llvm clang-format gcc libc6-dev procps nfdump tshark tcpdump ethtool \
-	nftables curl python3 netsniff-ng openssl pmacct softflowd
+	nftables curl python3 netsniff-ng openssl pmacct softflowd iperf3
 
 BPF_OBJECT := build/bpf/procflow.bpf.o
 BPF_FLAGS := -O2 -g -mcpu=v3 -target bpf -Wall -Werror -ffile-prefix-map=$(CURDIR)=. \
@@ -27,8 +27,8 @@ BENCH_GENERATORS := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/generato
 EMPTY_TWIN := build/bench/empty-twin.bpf.o
 TS_SOURCES := $(shell find $(wildcard src test scripts bench) -name "*.ts")
 
-.PHONY: help install install-run build program run test attribution attribution-figures capture-rate check lint \
-	generate generated-is-fresh format demo clean
+.PHONY: help install install-run build program run test bench attribution attribution-figures capture-rate check \
+	lint generate generated-is-fresh format demo clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +89,10 @@ test: install ## build, check, run all tests; the last line counts them. TESTS=f
 	@$(MAKE) -s build
 	@$(MAKE) -s check
 	@node build/scripts/run-tests.js $(TESTS)
+
+bench: install ## what it costs, compared with softflowd and pmacctd, into bench/results: PARTS="traffic start", SHORT=1
+	@$(MAKE) -s build
+	@$(SUDO) node build/bench/main.js $(if $(SHORT),--short) $(PARTS)
 
 attribution: install ## which process each packet has, case by case against ground truth: CASES=regex, CAPTURE=sockets
 	@$(MAKE) -s build

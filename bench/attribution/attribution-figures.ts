@@ -1,11 +1,11 @@
 // Measures what docs/attribution-figures.md says, and writes it there between the markers.
 // Usage: node build/bench/attribution/attribution-figures.js [rate|polling|cost]...
 import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { PROJECT_ROOT } from '../../test/support/requirements.js';
 import { measureCost } from './attribution-cost.js';
 import type { Figures } from '../support/figures.js';
+import { machineFacts } from '../support/machine.js';
 import { comparePolling } from './polling-comparison.js';
 import { repeatRateExperiment } from './rate-experiment.js';
 
@@ -18,13 +18,12 @@ const PARTS: Readonly<Record<string, () => Promise<Figures>>> = {
   cost: () => measureCost('full'),
 };
 
-/** What the figures depend on; nothing that tells whose machine it is. */
+/** What the figures depend on. */
 function machine(): string {
-  const [first] = cpus();
-  const memory = Math.round(totalmem() / 2 ** 30);
+  const { kernel, cores, cpu, memoryGib, node, load } = machineFacts();
   return [
-    `Linux ${release()}, ${cpus().length} CPUs ${first?.model.trim() ?? ''}, ${memory} GiB,`,
-    `Node ${process.version}. Load average when this part began: ${loadavg()[0]?.toFixed(1) ?? '?'}.`,
+    `${kernel}, ${cores} CPUs ${cpu}, ${memoryGib} GiB,`,
+    `Node ${node}. Load average when this part began: ${load}.`,
   ].join(' ');
 }
 

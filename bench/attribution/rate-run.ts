@@ -1,12 +1,8 @@
 // One run of the rate experiment: traffic over a wire, with procflow at one end of it or without.
-import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startIn, type Place } from '../../test/support/generators.js';
 import {
-  bringUp,
-  createNamespacePair,
   interfaceCounters,
-  setOnBoth,
   type NamespacePair,
   type Side,
 } from '../../test/support/network-namespace.js';
@@ -15,10 +11,19 @@ import type { Program, Teardown } from '../../test/support/program.js';
 import { PROJECT_ROOT } from '../../test/support/requirements.js';
 import { createCgroup } from '../../test/support/test-cgroup.js';
 import { withCleanup } from '../support/cleanup.js';
-import { introduceNobody, NOBODY } from '../support/nobody.js';
+import { NOBODY } from '../support/nobody.js';
+import { createQuietWire } from '../support/quiet-wire.js';
+import {
+  addressText,
+  DATAGRAM_HEADER_OCTETS,
+  datagramText,
+  startTrafgen,
+  trafgenEnd,
+} from '../support/trafgen.js';
 import { startCollector, type CollectedFlow } from './ipfix-collector.js';
 import {
   cgroupCpuNs,
+  childrenOf,
   machineCpuNs,
   mapOctets,
   processCpuNs,
@@ -28,7 +33,6 @@ import {
 
 const PORT = 7;
 const FLOWS = 256;
-const HEADER_OCTETS = 14 + 20 + 8;
 const UDP_SENDER = join(PROJECT_ROOT, 'build/bench/generators/udp-sender');
 const UDP_SERVER = join(PROJECT_ROOT, 'build/test/generators/udp-server');
 const ENDLESS = 1_000_000_000;
@@ -76,11 +80,7 @@ interface Stage {
 
 export function runRate(scenario: Scenario, packets: number, isMetered: boolean): Promise<RateRun> {
   return withCleanup(async (t) => {
-    const stage = { t, pair: createNamespacePair(t), cgroup: createCgroup(t) };
-    // Nothing but the experiment is on the wire: no neighbour discovery, no router solicitations.
-    bringUp(stage.pair);
-    setOnBoth(stage.pair, 'net.ipv6.conf.veth0.disable_ipv6=1');
-    introduceNobody(stage.pair.a);
+    const stage = { t, pair: createQuietWire(t), cgroup: createCgroup(t) };
     const receiver = scenario.metered === 'receiver' ? await startReceiver(stage) : undefined;
     if (!isMetered) return (await transfer(stage, scenario, packets)).run;
 
@@ -137,7 +137,7 @@ async function transfer(
   const own = process.cpuUsage();
   const start = process.hrtime.bigint();
   const senders = await (scenario.sender === 'trafgen'
-    ? runTrafgen(stage, place, scenario, packets)
+    ? sendFrames(stage, place, scenario, packets)
     : runSockets(stage, place, scenario, packets));
   const seconds = Number(process.hrtime.bigint() - start) / SECOND_NS;
   const ownUsage = process.cpuUsage(own);
@@ -157,53 +157,28 @@ function wirePackets(side: Side, { metered }: Scenario): number {
 }
 
 /** The process ids of the senders. */
-async function runTrafgen(
+async function sendFrames(
   { t, pair }: Stage,
   place: Place,
   scenario: Scenario,
   packets: number,
 ): Promise<readonly number[]> {
   const { from, to } = ends(pair, scenario);
-  const trafgen = startIn(
-    t,
-    place,
-    'trafgen',
-    // Without -q the queueing discipline is bypassed, and TC with it; -A and -Q leave the machine's
-    // settings alone.
-    ...['--qdisc-path', '--no-sock-mem', '--notouch-irq', '--out', from.interfaceName],
-    ...['--cpus', String(scenario.cpus), '--num', String(packets)],
-    ...(scenario.rate > 0 ? ['--rate', `${scenario.rate}pps`] : []),
-    packetText(scenario, from, to),
-  );
+  const { interfaceName } = from;
+  const { cpus, rate } = scenario;
+  const packet = datagramText({
+    destinationMac: to.mac,
+    source: addressText(from.ipv4),
+    sourcePort: scenario.hasRandomPorts === true ? 'drnd(2)' : `39, dinc(0,${FLOWS - 1},1)`,
+    destination: addressText(to.ipv4),
+    destinationPort: PORT,
+    payloadOctets: scenario.frameOctets - DATAGRAM_HEADER_OCTETS,
+  });
+  const trafgen = startTrafgen(t, place, { interfaceName, packets, cpus, rate }, packet);
   await trafgen.line('out', /Running!/);
   const senders = childrenOf(trafgen.pid);
-  const { code } = await trafgen.ended;
-  if (code !== 0) throw new Error(`trafgen failed: ${trafgen.err.join('\n')}`);
+  await trafgenEnd(trafgen);
   return [trafgen.pid, ...senders];
-}
-
-function childrenOf(pid: number): readonly number[] {
-  return readdirSync(`/proc/${pid}/task`)
-    .flatMap((task) => readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' '))
-    .filter((text) => text !== '')
-    .map(Number);
-}
-
-/** A UDP datagram in trafgen's language. */
-function packetText(scenario: Scenario, from: Side, to: Pick<Side, 'ipv4' | 'mac'>): string {
-  const octetsOf = (address: string): string => address.split('.').join(',');
-  const macOctets = to.mac
-    .split(':')
-    .map((octet) => `0x${octet}`)
-    .join(',');
-  const payload = scenario.frameOctets - HEADER_OCTETS;
-  const sourcePort = scenario.hasRandomPorts === true ? 'drnd(2)' : `39, dinc(0,${FLOWS - 1},1)`;
-  return [
-    `{ ${macOctets}, 2,0,0,0,0,0x23, c16(0x0800)`,
-    `0x45, 0, c16(${28 + payload}), c16(0), c16(0x4000), 64, 17, csumip(14,33)`,
-    `${octetsOf(from.ipv4)}, ${octetsOf(to.ipv4)}`,
-    `${sourcePort}, c16(${PORT}), c16(${8 + payload}), c16(0), fill(0x42,${payload}) }`,
-  ].join(', ');
 }
 
 async function runSockets(
@@ -219,7 +194,7 @@ async function runSockets(
       place,
       UDP_SENDER,
       ...['--to', ends(pair, scenario).to.ipv4, '--port', String(PORT)],
-      ...['--size', String(scenario.frameOctets - HEADER_OCTETS)],
+      ...['--size', String(scenario.frameOctets - DATAGRAM_HEADER_OCTETS)],
       ...['--sockets', each(FLOWS), '--count', each(packets), '--rate', each(scenario.rate)],
     ),
   );

@@ -5,9 +5,8 @@ const NS_PER_TICK = 1e7; // USER_HZ is 100 on every architecture that procflow r
 
 /** CPU time that a process has used so far. */
 export function processCpuNs(pid: number): number {
-  // The second field is the name, in brackets, and may hold anything: count from behind it.
-  const [, rest = ''] = /^.*\) (.*)$/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [];
-  const fields = rest.split(' ');
+  const fields = statFields(pid);
+  if (fields === undefined) throw new Error(`process ${pid} is gone`);
   return (Number(fields[11]) + Number(fields[12])) * NS_PER_TICK;
 }
 
@@ -26,6 +25,47 @@ export function machineCpuNs(): number {
 export function cgroupCpuNs(cgroup: string): number {
   const stat = readFileSync(`${cgroup}/cpu.stat`, 'utf8');
   return Number(/^usage_usec (\d+)$/m.exec(stat)?.[1] ?? NaN) * 1000;
+}
+
+/**
+ * CPU time that processes of others have used so far, those included that have ended and been waited for;
+ * kernel threads not. What an experiment's own processes use is not in it, nor what they leave behind.
+ */
+export function othersCpuNs(own: ReadonlySet<number>): number {
+  let ticks = 0;
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name);
+    if (Number.isNaN(pid) || own.has(pid)) continue;
+    const fields = statFields(pid);
+    if (fields === undefined || fields[1] === KTHREADD || pid === Number(KTHREADD)) continue;
+    // Of this process the experiment's programs are children.
+    const [first, last] = [11, pid === process.pid ? 13 : 15];
+    ticks += fields.slice(first, last).reduce((sum, field) => sum + Number(field), 0);
+  }
+  return ticks * NS_PER_TICK;
+}
+
+const KTHREADD = '2';
+
+/** From the third field of /proc/PID/stat on, the state; undefined when the process is gone. */
+function statFields(pid: number): readonly string[] | undefined {
+  try {
+    // The second field is the name, in brackets, and may hold anything: count from behind it.
+    return /^.*\) (.*)$/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1]?.split(' ');
+  } catch {
+    return undefined;
+  }
+}
+
+export function childrenOf(pid: number): readonly number[] {
+  return readdirSync(`/proc/${pid}/task`)
+    .flatMap((task) => readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' '))
+    .filter((text) => text !== '')
+    .map(Number);
+}
+
+export function processesOf(cgroup: string): readonly number[] {
+  return readFileSync(`${cgroup}/cgroup.procs`, 'utf8').split('\n').filter(Boolean).map(Number);
 }
 
 export interface Resident {

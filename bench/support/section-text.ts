@@ -7,6 +7,8 @@ import { withCleanup } from './cleanup.js';
 import { table } from './figures.js';
 
 export type BenchLength = 'short' | 'full';
+/** A part of the benchmark. */
+export type Measure = (t: Teardown, length: BenchLength) => Promise<BenchSection>;
 
 /** Markdown. */
 export function sectionText(section: BenchSection): string {
@@ -33,9 +35,7 @@ export function isMain(moduleUrl: string): boolean {
 }
 
 /** Measures and prints; "--short" is a smoke run. */
-export async function printSection(
-  measure: (t: Teardown, length: BenchLength) => Promise<BenchSection>,
-): Promise<void> {
+export async function printSection(measure: Measure): Promise<void> {
   const length = process.argv.includes('--short') ? 'short' : 'full';
   const section = await withCleanup((t) => measure(t, length));
   process.stdout.write(`${sectionText(section)}\n`);

@@ -85,7 +85,7 @@ export async function startExport(t: Teardown, options: ExportOptions): Promise<
   };
 }
 
-function readSummary(end: ProgramEnd, lines: readonly string[]): Summary {
+export function readSummary(end: ProgramEnd, lines: readonly string[]): Summary {
   const text = lines.join('\n');
   const read = (pattern: RegExp): number => {
     const found = pattern.exec(text)?.[1];

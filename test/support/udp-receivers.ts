@@ -12,10 +12,13 @@ export interface UdpReceiver {
   readonly drops: number;
 }
 
-/** The socket on a port of 127.0.0.1. */
-export function udpReceiver(port: number): UdpReceiver | undefined {
+/**
+ * The socket on a port of 127.0.0.1.
+ * @param pid a process in the network namespace
+ */
+export function udpReceiver(port: number, pid: number | 'self' = 'self'): UdpReceiver | undefined {
   const address = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  for (const line of readFileSync('/proc/net/udp', 'utf8').split('\n')) {
+  for (const line of readFileSync(`/proc/${pid}/net/udp`, 'utf8').split('\n')) {
     const cells = line.trim().split(/\s+/);
     if (cells[1] !== address) continue;
     const queue = cells[4]?.split(':')[1] ?? '0';
@@ -25,13 +28,18 @@ export function udpReceiver(port: number): UdpReceiver | undefined {
 }
 
 /** Waits until something receives on the port and has read all that came; throws if it never does. */
-export async function emptiedUdpReceiver(port: number): Promise<UdpReceiver> {
+export async function emptiedUdpReceiver(
+  port: number,
+  pid: number | 'self' = 'self',
+): Promise<UdpReceiver> {
   for (let attempt = 0; attempt < PATIENCE; attempt++) {
-    const receiver = udpReceiver(port);
+    const receiver = udpReceiver(port, pid);
     if (receiver?.queueOctets === 0) return receiver;
     await delay(PAUSE_MS);
   }
-  throw new Error(`port ${port} of 127.0.0.1: ${JSON.stringify(udpReceiver(port) ?? 'unused')}`);
+  throw new Error(
+    `port ${port} of 127.0.0.1: ${JSON.stringify(udpReceiver(port, pid) ?? 'unused')}`,
+  );
 }
 
 /**
