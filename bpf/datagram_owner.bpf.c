@@ -21,7 +21,7 @@ static __always_inline struct guarded_owner *note_datagram(struct bpf_sock_addr 
 	if (!stored)
 		return NULL;
 	if (!stored->cookie || !is_noted(stored, task, stored->cookie, OWNER_USED | OWNER_BY_PEER))
-		note_process(stored, task, bpf_get_socket_cookie(ctx), OWNER_USED | OWNER_BY_PEER);
+		note_process(stored, bpf_get_socket_cookie(ctx), OWNER_USED | OWNER_BY_PEER);
 	return stored->owner.flags & OWNER_SHARED ? stored : NULL;
 }
 

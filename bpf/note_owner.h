@@ -32,29 +32,41 @@ static __always_inline struct guarded_owner *stored_owner(void *sk)
 	return stored;
 }
 
-/* Whether all is noted already: what every call but a few of a socket's life finds. */
+/*
+ * Whether all is noted already: what every call but a few of a socket's life finds. One condition
+ * for all of it: the verifier follows both ways of each, and where it comes to a pointer of the
+ * kernel's, it searches all of the kernel's types for what it may trust, which takes a millisecond.
+ */
 static __always_inline bool is_noted(const struct guarded_owner *stored, struct task_struct *task,
 				     __u64 cookie, __u8 flags)
 {
 	const struct process_owner *owner = &stored->owner;
 	struct task_struct *leader = task->group_leader;
+	__u64 differs = owner->uid ^ task->cred->euid.val;
 
-	return owner->pid == task->tgid && (owner->flags & flags) == flags &&
-	       stored->cookie == cookie && owner->method == ATTRIBUTION_SOCKET &&
-	       owner->start_ns == leader->start_boottime && owner->exec_id == task->self_exec_id &&
-	       *(__u64 *)&owner->comm[0] == *(__u64 *)&leader->comm[0] &&
-	       *(__u64 *)&owner->comm[8] == *(__u64 *)&leader->comm[8] &&
-	       owner->uid == task->cred->euid.val;
+	differs |= owner->pid ^ task->tgid;
+	differs |= (owner->flags & flags) ^ flags;
+	differs |= stored->cookie ^ cookie;
+	differs |= owner->method ^ ATTRIBUTION_SOCKET;
+	differs |= owner->start_ns ^ leader->start_boottime;
+	differs |= owner->exec_id ^ task->self_exec_id;
+	differs |= *(__u64 *)&owner->comm[0] ^ *(__u64 *)&leader->comm[0];
+	differs |= *(__u64 *)&owner->comm[8] ^ *(__u64 *)&leader->comm[8];
+	return !differs;
 }
 
-/* @flags: of enum owner_flag, what is known of this use. */
-static __always_inline void note_process(struct guarded_owner *stored, struct task_struct *task,
-					 __u64 cookie, __u8 flags)
+/*
+ * The calling process uses the socket; flags: of enum owner_flag, what is known of this use. A
+ * global function, so that the verifier walks it once and not for each way to it.
+ */
+__noinline int note_process(struct guarded_owner *stored, __u64 cookie, __u8 flags)
 {
 	struct late_owner late = {};
 	bool same, unchanged;
 
-	describe_process(task, &late.owner);
+	if (!stored)
+		return 0;
+	describe_process(bpf_get_current_task_btf(), &late.owner);
 	same = same_process(&stored->owner, &late.owner);
 	unchanged = same && stored->owner.method == late.owner.method;
 	late.owner.flags = flags | (stored->owner.flags & OWNER_SHARED);
@@ -65,11 +77,12 @@ static __always_inline void note_process(struct guarded_owner *stored, struct ta
 	late.replaced_user = stored->owner.flags & OWNER_USED;
 	write_owner(stored, &late.owner, cookie);
 	if (unchanged || !(flags & OWNER_USED))
-		return; /* the packets so far were given the right name */
+		return 0; /* the packets so far were given the right name */
 	late.cookie = cookie;
 	late.since_ns = bpf_ktime_get_boot_ns();
 	if (bpf_map_update_elem(&late_owners, &cookie, &late, BPF_ANY))
 		count(OWNERS_NOT_STORED, 1);
+	return 0;
 }
 
 /* Sockets that no helper looks up: raw ones, and those of other protocols than TCP and UDP. */

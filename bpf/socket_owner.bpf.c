@@ -58,7 +58,7 @@ static __always_inline void note_socket(struct sock *sk, __u8 flags)
 	cookie = cookie_of(sk);
 	if (!is_noted(stored, task, cookie, flags)) {
 		stored->netns = sk->__sk_common.skc_net.net->ns.inum;
-		note_process(stored, task, cookie, flags);
+		note_process(stored, cookie, flags);
 	}
 	note_receiver(stored, sk->__sk_common.skc_family, sk->sk_type, sk->sk_protocol,
 		      bpf_htons(sk->__sk_common.skc_num));
@@ -80,7 +80,7 @@ int socket_created(struct bpf_sock *sk)
 		return 1;
 	cookie = bpf_get_socket_cookie(sk);
 	stored->netns = task->nsproxy->net_ns->ns.inum;
-	note_process(stored, task, cookie, 0);
+	note_process(stored, cookie, 0);
 	note_receiver(stored, sk->family, sk->type, sk->protocol, 0);
 	return 1;
 }
