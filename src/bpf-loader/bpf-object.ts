@@ -62,6 +62,12 @@ const HOOK_PROGRAMS: readonly string[] = [
   ...['process_executed', 'process_forked', 'process_exited', 'list_processes'],
 ];
 
+/**
+ * Few hosts have interfaces without a link layer (tunnels, PPP), and the verifier takes as long for their
+ * programs as for those of all others: they are loaded when they are asked for.
+ */
+const LATE_PROGRAMS: ReadonlySet<string> = new Set(['flow_ingress_ip', 'flow_egress_ip']);
+
 /** What the kernel would check for longer than all that is needed. */
 function programsNotWanted({ capture = 'interface', hooks }: LoadOptions): readonly string[] {
   const ofOthers = Object.entries(CAPTURE_PROGRAMS).flatMap(([mode, names]) =>
@@ -84,6 +90,17 @@ export function openLibbpf(): Libbpf {
   }
 }
 
+interface ChosenPrograms {
+  readonly unavailable: ReadonlySet<string>;
+  readonly isWanted: (name: string) => boolean;
+}
+
+/** All at once, but for those that are loaded when they are asked for. */
+function without(unavailable: ReadonlySet<string>, options: LoadOptions): ChosenPrograms {
+  const unwanted = new Set([...unavailable, ...programsNotWanted(options), ...LATE_PROGRAMS]);
+  return { unavailable, isWanted: (name) => !unwanted.has(name) };
+}
+
 /** What attaching needs of an object: all that is public, so that benchmarks can bring their own. */
 export type LoadedPrograms = Pick<BpfObject, keyof BpfObject>;
 
@@ -94,6 +111,7 @@ export class BpfObject {
   readonly #object: ObjectPointer;
   readonly #log: Buffer;
   readonly #lines: string[];
+  #late: BpfObject | undefined;
 
   private constructor(
     libbpf: Libbpf,
@@ -131,22 +149,23 @@ export class BpfObject {
       atSockets: options.capture === 'sockets',
     });
     if (TRACING_PROGRAMS.every((name) => leftOut.has(name))) {
-      return BpfObject.#loadWithout(leftOut, options, settings);
+      return BpfObject.#loadChosen(without(leftOut, options), options, settings);
     }
     try {
-      return BpfObject.#loadWithout(leftOut, options, settings);
+      return BpfObject.#loadChosen(without(leftOut, options), options, settings);
     } catch (error) {
       if (!(error instanceof BpfError)) throw error;
       // One program that is refused fails all. If it was another one, the second try fails too.
-      const without = new Set([...leftOut, ...TRACING_PROGRAMS]);
-      return BpfObject.#loadWithout(without, options, settings);
+      const unavailable = new Set([...leftOut, ...TRACING_PROGRAMS]);
+      return BpfObject.#loadChosen(without(unavailable, options), options, settings);
     }
   }
 
-  static #loadWithout(
-    unavailable: ReadonlySet<string>,
-    options: LoadOptions,
-    settings: Buffer,
+  /** @param settings undefined where the map of them is shared */
+  static #loadChosen(
+    { unavailable, isWanted }: ChosenPrograms,
+    options: Pick<LoadOptions, 'maxEntries' | 'sharing'>,
+    settings?: Buffer,
   ): BpfObject {
     const libbpf = openLibbpf();
     const lines: string[] = [];
@@ -162,13 +181,13 @@ export class BpfObject {
     try {
       checkContract(libbpf.btfBytes(object), OBJECT_PATH);
       const loaded = new BpfObject(libbpf, object, unavailable, log, lines);
-      for (const name of [...unavailable, ...programsNotWanted(options)]) {
-        libbpf.setAutoload(loaded.program(name), false);
-      }
+      loaded.#choosePrograms(isWanted);
       for (const [name, entries] of Object.entries(options.maxEntries)) {
         libbpf.setMaxEntries(loaded.map(name), entries);
       }
-      libbpf.setInitialValue(loaded.map(SETTINGS_SECTION), settings, settings.length);
+      if (settings !== undefined) {
+        libbpf.setInitialValue(loaded.map(SETTINGS_SECTION), settings, settings.length);
+      }
       if (options.sharing !== undefined) loaded.#shareMaps(options.sharing, options.maxEntries);
       const result = libbpf.load(object);
       if (result < 0) throw bpfError(-result, 'load the BPF programs', lines, log);
@@ -176,6 +195,14 @@ export class BpfObject {
     } catch (error) {
       libbpf.close(object);
       throw error;
+    }
+  }
+
+  #choosePrograms(isWanted: (name: string) => boolean): void {
+    const { libbpf } = this;
+    let program = libbpf.nextProgram(this.#object, null);
+    for (; program !== null; program = libbpf.nextProgram(this.#object, program)) {
+      if (!isWanted(libbpf.programName(program))) libbpf.setAutoload(program, false);
     }
   }
 
@@ -190,8 +217,11 @@ export class BpfObject {
     }
   }
 
+  /** @throws BpfError when it is loaded only now, and cannot be */
   program(name: string): ProgramPointer {
-    const program = this.libbpf.findProgram(this.#object, name);
+    const { libbpf } = this;
+    const object = LATE_PROGRAMS.has(name) ? this.#latePrograms().#object : this.#object;
+    const program = libbpf.findProgram(object, name);
     if (program === null) throw new Error(`no program ${name} in ${OBJECT_PATH}`);
     return program;
   }
@@ -221,7 +251,17 @@ export class BpfObject {
     return link;
   }
 
+  #latePrograms(): BpfObject {
+    const { unavailable } = this;
+    this.#late ??= BpfObject.#loadChosen(
+      { unavailable, isWanted: (name) => LATE_PROGRAMS.has(name) },
+      { maxEntries: {}, sharing: this },
+    );
+    return this.#late;
+  }
+
   close(): void {
+    this.#late?.close();
     this.libbpf.close(this.#object);
   }
 }

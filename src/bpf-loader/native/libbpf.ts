@@ -40,6 +40,12 @@ export interface Libbpf {
   readonly close: (object: ObjectPointer) => void;
   readonly findProgram: (object: ObjectPointer, name: string) => ProgramPointer | null;
   readonly findMap: (object: ObjectPointer, name: string) => MapPointer | null;
+  /** The first one where `before` is null; null after the last one. */
+  readonly nextProgram: (
+    object: ObjectPointer,
+    before: ProgramPointer | null,
+  ) => ProgramPointer | null;
+  readonly programName: (program: ProgramPointer) => string;
   readonly programFd: (program: ProgramPointer) => number;
   readonly setAutoload: (program: ProgramPointer, autoload: boolean) => number;
   readonly mapFd: (map: MapPointer) => number;
@@ -123,6 +129,8 @@ export function loadLibbpf(path: string): Libbpf {
     close: func('void bpf_object__close(void *object)'),
     findProgram: func('void *bpf_object__find_program_by_name(void *object, str name)'),
     findMap: func('void *bpf_object__find_map_by_name(void *object, str name)'),
+    nextProgram: func('void *bpf_object__next_program(void *object, void *before)'),
+    programName: func('str bpf_program__name(void *program)'),
     programFd: func('int bpf_program__fd(void *program)'),
     setAutoload: func('int bpf_program__set_autoload(void *program, bool autoload)'),
     mapFd: func('int bpf_map__fd(void *map)'),
