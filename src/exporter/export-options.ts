@@ -22,7 +22,10 @@ export interface ExportingProcessOptions {
   /** How often. */
   readonly optionsPeriodMs?: number;
   readonly maxMessageOctets: number;
-  /** Over UDP only: the others say themselves when they are full. */
+  /**
+   * Over UDP only: the others say themselves when they are full. When left out, a collector on this host is
+   * sent what it takes, and others DEFAULT_MESSAGES_PER_SECOND.
+   */
   readonly messagesPerSecond?: number;
   /** Messages that wait for a collector. */
   readonly backlogOctets?: number;

@@ -21,11 +21,7 @@ import { FlowEncoder } from './records/flow-encoder.js';
 import type { PackedMessage } from './messages/message-packer.js';
 import type { MessageTransport } from './delivery/message-transport.js';
 import { createOptions } from './options/options-records.js';
-import {
-  DEFAULT_BURST_MESSAGES,
-  DEFAULT_MESSAGES_PER_SECOND,
-  createPacer,
-} from './delivery/pacer.js';
+import { DEFAULT_MESSAGES_PER_SECOND, createPacer } from './delivery/pacer.js';
 import { TransportSession, type ControlMessages } from './delivery/transport-session.js';
 import { UptimeClock } from './delivery/uptime-clock.js';
 
@@ -106,12 +102,12 @@ class Exporter implements ExportingProcess {
       session: this.#session,
       counters: this.#counters,
       isPatient: options.isPatient ?? false,
+      isPaceAsked: options.messagesPerSecond !== undefined,
       paceMs: transport.isReliable ? 0 : 1000 / messagesPerSecond,
       pacer: transport.isReliable
         ? undefined
         : createPacer({
             messagesPerSecond,
-            burstMessages: DEFAULT_BURST_MESSAGES,
             nowMs: () => performance.now(),
           }),
     });
@@ -124,7 +120,7 @@ class Exporter implements ExportingProcess {
 
   async write(batch: FlowRecordBatch): Promise<void> {
     this.#beginSweep();
-    for (const message of this.#encoder.encode(batch)) await this.#offer(message);
+    await this.#deliver(this.#encoder.encode(batch));
   }
 
   async flush(): Promise<void> {
@@ -133,7 +129,7 @@ class Exporter implements ExportingProcess {
 
   async #flush(scope: 'due' | 'all'): Promise<void> {
     this.#beginSweep();
-    for (const message of this.#encoder.finish(scope)) await this.#offer(message);
+    await this.#deliver(this.#encoder.finish(scope));
     this.#isInSweep = false;
     this.#delivery.wake();
   }
@@ -193,16 +189,16 @@ class Exporter implements ExportingProcess {
     this.#encoder.beginSweep(this.#uptime);
   }
 
-  async #offer(message: PackedMessage): Promise<void> {
-    await this.#delivery.offer({
-      // A copy: the packer goes on with its buffer.
-      bytes: Buffer.from(message.bytes.subarray(0, message.octets)),
-      templateRecords: 0,
-      dataRecords: message.dataRecords,
-      packets: message.packetCount,
-      octets: message.octetCount,
-      times: this.#uptime.times(),
-    });
+  async #deliver(messages: Iterable<PackedMessage>): Promise<void> {
+    const times = this.#uptime.times();
+    for (const { bytes, memory, dataRecords, packetCount, octetCount } of messages) {
+      const sums = { packets: packetCount, octets: octetCount };
+      const taken = this.#delivery.offer({
+        ...{ bytes, memory, templateRecords: 0, dataRecords, ...sums, times },
+      });
+      // Usually there is room: a promise for each message would take longer than the message.
+      if (taken !== undefined) await taken;
+    }
   }
 }
 

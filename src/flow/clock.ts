@@ -47,8 +47,11 @@ export function bootEpochMs({ seconds, nanoseconds }: BootEpoch): number {
  * number of nanoseconds. In integers, because the sum of two doubles may be rounded up to the next one.
  */
 export function epochMs(bytes: Buffer, offset: number, epoch: BootEpoch): number {
-  // In halves, because a double has not enough digits: 2^32 ns are 4294 ms and 967296 ns.
-  const high = bytes.readUInt32LE(offset + 4);
-  const restNs = high * (WORD % 1e6) + bytes.readUInt32LE(offset) + epoch.nanoseconds;
+  return epochMsOf(bytes.readUInt32LE(offset + 4), bytes.readUInt32LE(offset), epoch);
+}
+
+/** The same of its two halves: a double has not enough digits, and 2^32 ns are 4294 ms and 967296 ns. */
+export function epochMsOf(high: number, low: number, epoch: BootEpoch): number {
+  const restNs = high * (WORD % 1e6) + low + epoch.nanoseconds;
   return epoch.seconds * 1000 + high * Math.floor(WORD / 1e6) + Math.floor(restNs / 1e6);
 }

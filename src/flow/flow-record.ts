@@ -1,6 +1,5 @@
 // One flow record: a view on the bytes that the kernel wrote. No object is made per record or
 // per field; a reader moves one view from record to record.
-import { kernelNs } from './clock.js';
 import {
   ATTRIBUTION_METHOD,
   FLOW_DIRECTION,
@@ -12,6 +11,8 @@ import {
 const F = FLOW_RECORD.fields;
 const P = PROCESS_OWNER.fields;
 const WORD = 2 ** 32;
+/** The byte order of the kernel's numbers. */
+const LITTLE = true;
 
 export type FlowSide = 'source' | 'destination';
 
@@ -25,21 +26,26 @@ const HEURISTIC_METHODS: ReadonlySet<number> = new Set([
 
 export class FlowRecord {
   bytes: Buffer = Buffer.alloc(FLOW_RECORD.size);
+  /** The same octets: numbers are read several times faster from it. */
+  view: DataView = viewOf(this.bytes);
   /** Where the record begins in `bytes`. */
   offset = 0;
 
   /** Points this view at a record. */
   at(bytes: Buffer, offset: number): this {
-    this.bytes = bytes;
+    if (bytes !== this.bytes) {
+      this.bytes = bytes;
+      this.view = viewOf(bytes);
+    }
     this.offset = offset;
     return this;
   }
 
   get firstNs(): bigint {
-    return this.bytes.readBigUInt64LE(this.offset + F.first_ns.offset);
+    return this.view.getBigUint64(this.offset + F.first_ns.offset, LITTLE);
   }
   get lastNs(): bigint {
-    return this.bytes.readBigUInt64LE(this.offset + F.last_ns.offset);
+    return this.view.getBigUint64(this.offset + F.last_ns.offset, LITTLE);
   }
   get packets(): number {
     return this.#u64(F.packets.offset);
@@ -63,23 +69,23 @@ export class FlowRecord {
     return this.#u8(F.end_reason.offset);
   }
   get tcpFlags(): number {
-    return this.bytes.readUInt16LE(this.offset + F.tcp_flags.offset);
+    return this.view.getUint16(this.offset + F.tcp_flags.offset, LITTLE);
   }
   get interfaceIndex(): number {
-    return this.bytes.readUInt32LE(this.offset + F.interface_index.offset);
+    return this.view.getUint32(this.offset + F.interface_index.offset, LITTLE);
   }
   /** The network namespace that the flow was metered in: its inode number, as lsns shows it. */
   get networkNamespace(): number {
-    return this.bytes.readUInt32LE(this.offset + F.netns.offset);
+    return this.view.getUint32(this.offset + F.netns.offset, LITTLE);
   }
   get sourcePort(): number {
-    return this.bytes.readUInt16BE(this.offset + F.source_port.offset);
+    return this.view.getUint16(this.offset + F.source_port.offset);
   }
   get destinationPort(): number {
-    return this.bytes.readUInt16BE(this.offset + F.destination_port.offset);
+    return this.view.getUint16(this.offset + F.destination_port.offset);
   }
   get icmpTypeCode(): number {
-    return this.bytes.readUInt16BE(this.offset + F.icmp_type_code.offset);
+    return this.view.getUint16(this.offset + F.icmp_type_code.offset);
   }
   /** The address in text, IPv6 in the form of RFC 5952. */
   address(side: FlowSide): string {
@@ -111,27 +117,27 @@ export class FlowRecord {
   }
   /** Process id (thread group) in the initial pid namespace; 0 without a process. */
   pid(side: FlowSide): number {
-    return this.bytes.readUInt32LE(this.#owner(side) + P.pid.offset);
+    return this.view.getUint32(this.#owner(side) + P.pid.offset, LITTLE);
   }
   /** Effective user id in the initial user namespace. */
   uid(side: FlowSide): number {
-    return this.bytes.readUInt32LE(this.#owner(side) + P.uid.offset);
+    return this.view.getUint32(this.#owner(side) + P.uid.offset, LITTLE);
   }
   /** Start of the process, CLOCK_BOOTTIME: with the pid its identity. */
   processStartNs(side: FlowSide): bigint {
-    return this.bytes.readBigUInt64LE(this.#owner(side) + P.start_ns.offset);
+    return this.view.getBigUint64(this.#owner(side) + P.start_ns.offset, LITTLE);
   }
   /** The same as a number: see kernelNs. */
   processStart(side: FlowSide): number {
-    return kernelNs(this.bytes, this.#owner(side) + P.start_ns.offset);
+    return this.#u64(this.#owner(side) - this.offset + P.start_ns.offset);
   }
   /** Counts the execs of this pid: after one it is another program. */
   execId(side: FlowSide): number {
-    return this.bytes.readUInt32LE(this.#owner(side) + P.exec_id.offset);
+    return this.view.getUint32(this.#owner(side) + P.exec_id.offset, LITTLE);
   }
   /** In cgroup v2: the inode of its directory there. */
   cgroupId(side: FlowSide): bigint {
-    return this.bytes.readBigUInt64LE(this.#owner(side) + P.cgroup_id.offset);
+    return this.view.getBigUint64(this.#owner(side) + P.cgroup_id.offset, LITTLE);
   }
   /** One of ATTRIBUTION_METHOD. */
   attributionMethod(side: FlowSide): number {
@@ -166,13 +172,18 @@ export class FlowRecord {
     return this.offset + (side === 'source' ? F.source.offset : F.destination.offset);
   }
   #u8(field: number): number {
-    return this.bytes.readUInt8(this.offset + field);
+    return this.view.getUint8(this.offset + field);
   }
   /** Exact up to 2^53, which no counter of a flow reaches. */
   #u64(field: number): number {
     const at = this.offset + field;
-    return this.bytes.readUInt32LE(at + 4) * WORD + this.bytes.readUInt32LE(at);
+    return this.view.getUint32(at + 4, LITTLE) * WORD + this.view.getUint32(at, LITTLE);
   }
+}
+
+/** Another way to the same octets. */
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 function formatIPv4(bytes: Buffer, at: number): string {

@@ -7,6 +7,7 @@ import { ExportError } from '../export-error.js';
 import type { MessageTransport } from './message-transport.js';
 import {
   isFlowMessage,
+  type ControlMessage,
   type FlowMessage,
   type OutgoingMessage,
 } from '../messages/outgoing-message.js';
@@ -20,6 +21,8 @@ interface DeliveryOptions {
   readonly counters: ExportCounters;
   /** Undefined: as fast as the transport takes them. */
   readonly pacer: Pacer | undefined;
+  /** The pace holds also where the transport waits for its receiver. */
+  readonly isPaceAsked?: boolean;
   /** Waits for room as long as messages leave. */
   readonly isPatient?: boolean;
   /** How far apart messages may be by that. */
@@ -35,7 +38,9 @@ const STALLED_MS = 1000;
 const MOST_WAIT_MS = { paced: 60_000, reliable: 2000 } as const;
 const POLL_MS = 5;
 /** Messages that are taken before others get their turn. */
-const OFFERS_A_TURN = 32;
+const OFFERS_A_TURN = 64;
+/** Messages that are sent at a time, where the transport can. */
+const RUN_MESSAGES = 64;
 const REFUSAL_INTERVAL_MS = 1000;
 /** Why messages are lost that were not sent. */
 const ENDED = 'the exporter ended before the collector took them';
@@ -59,11 +64,14 @@ export class Delivery {
   /** For room, in this sweep. */
   #waitedMs = 0;
   readonly #mostWaitMs: number;
+  /** Messages that are handed to the transport. */
+  readonly #mostAtOnce: number;
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
     const usualMs = MOST_WAIT_MS[options.transport.isReliable ? 'reliable' : 'paced'];
     this.#mostWaitMs = options.isPatient === true ? Infinity : usualMs;
+    this.#mostAtOnce = options.transport.sendMany === undefined ? 1 : RUN_MESSAGES;
   }
 
   get isStarted(): boolean {
@@ -81,21 +89,31 @@ export class Delivery {
   }
 
   /**
-   * Puts a message into the backlog. Waits for room as long as messages leave it, up to a limit for
-   * the whole sweep; counts the message as lost when there is none.
+   * Puts a message into the backlog; undefined when that is done. Else it waits for room as long as messages
+   * leave it, up to a limit for the whole sweep, and counts the message as lost when there is none.
    */
-  async offer(message: FlowMessage): Promise<void> {
-    const { backlog, counters } = this.#options;
+  offer(message: FlowMessage): Promise<void> | undefined {
     // Whoever encodes a whole sweep at once would leave no time to send it.
-    if (++this.#offered % OFFERS_A_TURN === 0) await nextTurn();
-    if (!(await this.#awaitRoom(message))) {
-      const reason = this.#isStopped
-        ? ENDED
-        : 'the backlog is full: the collector does not keep up';
-      counters.lose(message, reason);
+    const isTurnOver = ++this.#offered % OFFERS_A_TURN === 0;
+    if (isTurnOver || !this.#options.backlog.hasRoom(message)) return this.#offerInTurn(message);
+    this.#put(message);
+    return undefined;
+  }
+
+  async #offerInTurn(message: FlowMessage): Promise<void> {
+    const { counters } = this.#options;
+    await nextTurn();
+    if (await this.#awaitRoom(message)) {
+      this.#put(message);
       return;
     }
-    backlog.put(message);
+    const reason = this.#isStopped ? ENDED : 'the backlog is full: the collector does not keep up';
+    counters.lose(message, reason);
+    message.memory?.release();
+  }
+
+  #put(message: FlowMessage): void {
+    this.#options.backlog.put(message);
     this.wake();
   }
 
@@ -176,11 +194,11 @@ export class Delivery {
         // Also without anything to send: what was sent may have to go again, in another session.
         await this.#followSession();
         if (isIdle) await sleep(POLL_MS);
-        for (const message of session.takeDue()) await this.#transmit(message);
+        await this.#transmitAll(session.takeDue());
         await this.#announce();
         // Without a wait between: what is packed meanwhile refers to what was not announced.
-        const next = backlog.peek();
-        if (next !== undefined) await this.#transmit(next);
+        const run = backlog.peekRun(Math.min(this.#mostAtOnce, session.messagesUntilTemplates));
+        if (run.length > 0) await this.#transmit(run);
       } catch (error) {
         if (!(error instanceof ExportError)) throw error;
         if (error.code === 'not-open') return;
@@ -195,7 +213,14 @@ export class Delivery {
     for (;;) {
       const messages = session.takeAnnouncements();
       if (messages.length === 0) return;
-      for (const message of messages) await this.#transmit(message);
+      await this.#transmitAll(messages);
+    }
+  }
+
+  /** Templates and options, and each of them before anything else. */
+  async #transmitAll(messages: readonly ControlMessage[]): Promise<void> {
+    for (let left = messages; left.length > 0 && !this.#isStopped;) {
+      left = left.slice(await this.#transmit(left));
     }
   }
 
@@ -225,24 +250,56 @@ export class Delivery {
     this.#answeredMs = nowMs;
   }
 
-  async #transmit(message: OutgoingMessage): Promise<void> {
-    const { backlog, session, transport, counters, pacer } = this.#options;
-    for (let wait = pacer?.take() ?? 0; wait > 0; wait = pacer?.take() ?? 0) await sleep(wait);
-    if (this.#isStopped) return;
-    session.writeHeader(message);
+  /** Sends the first of these messages, and more of them if it goes; returns how many are done with. */
+  async #transmit(messages: readonly OutgoingMessage[]): Promise<number> {
+    const { backlog, session, counters } = this.#options;
+    const granted = await this.#awaitPace(Math.min(messages.length, this.#mostAtOnce));
+    if (this.#isStopped) return 0;
+    const run = messages.slice(0, granted);
+    session.writeHeaders(run);
+    let gone: number;
     try {
-      await transport.send(message.bytes, message.bytes.length);
+      gone = await this.#send(run);
     } catch (error) {
+      const [first] = run;
+      if (first === undefined) return 0;
+      session.passed(first);
       if (error instanceof ExportError && isEnd(error)) throw error;
-      if (isFlowMessage(message)) backlog.drop();
+      if (isFlowMessage(first)) backlog.drop();
       else this.#hasLostControl = true;
-      counters.fail(message, error);
-      return;
+      counters.fail(first, error);
+      return 1;
     }
-    if (isFlowMessage(message)) backlog.sent();
-    else backlog.controlSent(message);
+    for (const message of run.slice(0, gone)) {
+      session.passed(message);
+      if (isFlowMessage(message)) backlog.sent();
+      else backlog.controlSent(message);
+    }
     this.#movedMs = performance.now();
     this.noteArrivals();
+    return gone;
+  }
+
+  async #send(run: readonly OutgoingMessage[]): Promise<number> {
+    const { transport } = this.#options;
+    const [first] = run;
+    if (first === undefined) return 0;
+    if (transport.sendMany !== undefined) return transport.sendMany(run.map(({ bytes }) => bytes));
+    await transport.send(first.bytes, first.bytes.length);
+    return 1;
+  }
+
+  /** How many of `most` messages may go now; at least one. */
+  async #awaitPace(most: number): Promise<number> {
+    const { pacer, transport, isPaceAsked = false } = this.#options;
+    if (pacer === undefined) return most;
+    if (!isPaceAsked && transport.hasFlowControl?.() === true) return most;
+    for (;;) {
+      let [granted, waitMs] = [0, 0];
+      while (granted < most && (waitMs = pacer.take()) === 0) granted++;
+      if (granted > 0 || this.#isStopped) return granted;
+      await sleep(waitMs);
+    }
   }
 
   /** Asks the transport what has arrived. */

@@ -39,10 +39,15 @@ export class ExportBacklog {
     return this.#waiting[this.#head];
   }
 
+  /** As many of the next ones, if there are; they stay. */
+  peekRun(most: number): readonly FlowMessage[] {
+    return this.#waiting.slice(this.#head, this.#head + most);
+  }
+
   /** The next one will not be sent. */
   drop(): void {
     const message = this.#take();
-    if (message !== undefined) this.#octets -= message.bytes.length;
+    if (message !== undefined) this.#leave(message);
   }
 
   /** The next one was sent. */
@@ -60,7 +65,7 @@ export class ExportBacklog {
   arrived(count: number): readonly OutgoingMessage[] {
     const messages = this.#inFlight.splice(0, count);
     for (const message of messages) {
-      if (isFlowMessage(message)) this.#octets -= message.bytes.length;
+      if (isFlowMessage(message)) this.#leave(message);
     }
     return messages;
   }
@@ -80,6 +85,11 @@ export class ExportBacklog {
     this.#waiting = [];
     this.#octets = 0;
     return left;
+  }
+
+  #leave(message: FlowMessage): void {
+    this.#octets -= message.bytes.length;
+    message.memory?.release();
   }
 
   #take(): FlowMessage | undefined {

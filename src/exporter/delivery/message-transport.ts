@@ -23,6 +23,16 @@ export interface MessageTransport {
    */
   send(bytes: Buffer, octets: number): Promise<void>;
   /**
+   * The same for the first of several messages, and for as many more as go with it; resolves to how many.
+   * Left out where one message at a time is as good.
+   */
+  sendMany?(messages: readonly Buffer[]): Promise<number>;
+  /**
+   * Whether send() now waits for a receiver that is too slow, though the transport is not reliable: messages
+   * need not be spread over time then.
+   */
+  hasFlowControl?(): boolean;
+  /**
    * How many messages of the session, from its first one, have surely arrived at the receiving host.
    * Where nobody says (UDP): all that were sent. After `session-lost` that session's last word, until
    * ready() resolves.

@@ -88,22 +88,35 @@ export class TransportSession {
     return this.#options.control.announcements?.() ?? [];
   }
 
-  /** Writes the header of the message that is sent now. One that is then lost leaves a gap. */
-  writeHeader(message: OutgoingMessage): void {
+  /** How many messages with flows may go until templates are due. */
+  get messagesUntilTemplates(): number {
+    return this.#options.templateRefreshMessages - this.#messagesSinceTemplates;
+  }
+
+  /** Writes the headers of messages that are to be sent now, one after the other. */
+  writeHeaders(messages: readonly OutgoingMessage[]): void {
     const { format, observationDomainId, sampling, clock, uptime } = this.#options;
-    const times = isFlowMessage(message) ? message.times : uptime.times();
-    const { bytes, templateRecords, dataRecords } = message;
-    const header = {
-      messageOctets: bytes.length,
-      records: templateRecords + dataRecords,
-      exportTimeMs: exportTimeMs(times, clock),
-      uptimeZeroMs: times.uptimeZeroMs,
-      sequenceNumber: this.#sequenceNumber,
-      observationDomainId,
-      sampling,
-    };
-    format.writeMessageHeader(header, bytes);
-    this.#sequenceNumber = (this.#sequenceNumber + format.sequenceStep(dataRecords)) % WORD;
+    const nowMs = nsToMs(clock.bootNs());
+    let sequenceNumber = this.#sequenceNumber;
+    for (const message of messages) {
+      const times = isFlowMessage(message) ? message.times : uptime.times();
+      const { bytes, templateRecords, dataRecords } = message;
+      const header = {
+        messageOctets: bytes.length,
+        records: templateRecords + dataRecords,
+        exportTimeMs: exportTimeMs(times, nowMs),
+        uptimeZeroMs: times.uptimeZeroMs,
+        ...{ sequenceNumber, observationDomainId, sampling },
+      };
+      format.writeMessageHeader(header, bytes);
+      sequenceNumber = (sequenceNumber + format.sequenceStep(dataRecords)) % WORD;
+    }
+  }
+
+  /** The first one of those has gone, or is lost: that leaves a gap. */
+  passed(message: OutgoingMessage): void {
+    const { format } = this.#options;
+    this.#sequenceNumber = (this.#sequenceNumber + format.sequenceStep(message.dataRecords)) % WORD;
     // Only these: templates that are several messages would be due again by themselves.
     if (isFlowMessage(message)) this.#messagesSinceTemplates++;
   }
@@ -132,8 +145,8 @@ export class TransportSession {
  */
 function exportTimeMs(
   { bootEpoch, uptimeZeroMs, packedMs }: MessageTimes,
-  clock: KernelClock,
+  nowBootMs: number,
 ): number {
-  const nowMs = bootEpochMs(bootEpoch) + nsToMs(clock.bootNs());
+  const nowMs = bootEpochMs(bootEpoch) + nowBootMs;
   return nowMs < packedMs || nowMs - uptimeZeroMs >= WORD ? packedMs : nowMs;
 }

@@ -4,12 +4,14 @@ import { BIFLOW_ENTRY } from '../../templates/biflow-entry.js';
 import { encodeDataRecord, type EncodingContext } from '../records/data-record.js';
 import type { MessageFormat } from './message-format.js';
 import type { RecordPlan } from '../records/record-plan.js';
+import { MessageSlabs, type MessageMemory, type MessageSlab } from './message-slabs.js';
 
 /** A message whose header is still to be written. */
 export interface PackedMessage {
-  /** Reused: valid until the next message is complete. */
   readonly bytes: Buffer;
   readonly octets: number;
+  /** Of the bytes: to be released once. */
+  readonly memory: MessageMemory;
   readonly dataRecords: number;
   /** What the flow records in it sum up to. */
   readonly packetCount: number;
@@ -24,9 +26,12 @@ export class MessagePacker {
   readonly #format: MessageFormat;
   readonly #limit: number;
   readonly #context: EncodingContext;
-  // Two, so that one can be on its way while the other is filled.
-  #bytes: Buffer;
-  #spare: Buffer;
+  readonly #slabs: MessageSlabs;
+  /** What a message can take, with the record that turns out not to fit. */
+  readonly #roomOctets: number;
+  #slab: MessageSlab;
+  /** Where the message begins in the slab. */
+  #start = 0;
   #at: number;
   #dataRecords = 0;
   #packetCount = 0;
@@ -46,9 +51,10 @@ export class MessagePacker {
     this.#context = context;
     // A record is encoded first and moved to the next message if it turns out not to fit.
     const overhang = Math.max(...plans.map((plan) => plan.maxRecordOctets));
-    const octets = maxMessageOctets + format.setHeaderOctets + overhang + format.setAlignmentOctets;
-    this.#bytes = Buffer.alloc(octets);
-    this.#spare = Buffer.alloc(octets);
+    this.#roomOctets =
+      maxMessageOctets + format.setHeaderOctets + overhang + format.setAlignmentOctets;
+    this.#slabs = new MessageSlabs(this.#roomOctets);
+    this.#slab = this.#slabs.take();
     this.#at = format.headerOctets;
   }
 
@@ -60,21 +66,18 @@ export class MessagePacker {
     const before = this.#at;
     if (isNewSet) this.#openSet(setId);
     const start = this.#at;
-    const end = encodeDataRecord(plan, record, offset, this.#bytes, start, this.#context);
-    if (this.#padded(end) <= this.#limit) {
+    const end = encodeDataRecord(plan, record, offset, this.#slab, start, this.#context);
+    if (this.#padded(end) - this.#start <= this.#limit) {
       this.#at = end;
-      this.#count(plan, record, offset);
+      this.#count(plan);
       return this.#dataRecords === this.#format.maxRecords ? this.#complete() : undefined;
     }
-    // Moved before the set's padding is written, which begins where the record does.
-    const { headerOctets, setHeaderOctets } = this.#format;
-    const octets = this.#bytes.copy(this.#spare, headerOctets + setHeaderOctets, start, end);
     this.#at = before;
     if (isNewSet) this.#setId = NO_SET;
-    const message = this.#complete();
+    const message = this.#complete({ start, end });
     this.#openSet(setId);
-    this.#at += octets;
-    this.#count(plan, record, offset);
+    this.#at += end - start;
+    this.#count(plan);
     return message;
   }
 
@@ -83,14 +86,16 @@ export class MessagePacker {
     return this.#dataRecords === 0 ? undefined : this.#complete();
   }
 
-  #count({ template }: RecordPlan, record: Buffer, offset: number): void {
+  /** The record that was encoded last. */
+  #count({ template }: RecordPlan): void {
+    const { view, offset } = this.#context.processes.record;
     this.#dataRecords++;
-    this.#packetCount += counter(record, offset + PACKETS.offset);
-    this.#octetCount += counter(record, offset + OCTETS.offset);
+    this.#packetCount += counter(view, offset + PACKETS.offset);
+    this.#octetCount += counter(view, offset + OCTETS.offset);
     if (!template.hasReverse) return;
     const reverse = offset + BIFLOW_ENTRY.reverse;
-    this.#packetCount += counter(record, reverse + PACKETS.offset);
-    this.#octetCount += counter(record, reverse + OCTETS.offset);
+    this.#packetCount += counter(view, reverse + PACKETS.offset);
+    this.#octetCount += counter(view, reverse + OCTETS.offset);
   }
 
   #padded(end: number): number {
@@ -108,24 +113,37 @@ export class MessagePacker {
   #closeSet(): void {
     if (this.#setId === NO_SET) return;
     const end = this.#padded(this.#at);
-    this.#bytes.fill(0, this.#at, end);
-    this.#format.writeSetHeader(this.#setId, end - this.#setStart, this.#bytes, this.#setStart);
+    const { bytes } = this.#slab;
+    if (end > this.#at) bytes.fill(0, this.#at, end);
+    this.#format.writeSetHeader(this.#setId, end - this.#setStart, bytes, this.#setStart);
     this.#at = end;
     this.#setId = NO_SET;
   }
 
-  #complete(): PackedMessage {
+  /** @param overhang the record that did not fit, as encoded: it goes to the start of the next message */
+  #complete(overhang = { start: 0, end: 0 }): PackedMessage {
+    const { bytes } = this.#slab;
+    const { headerOctets, setHeaderOctets } = this.#format;
+    const next = this.#setId === NO_SET ? this.#at : this.#padded(this.#at);
+    const isFull = next + this.#roomOctets > bytes.length;
+    const slab = isFull ? this.#slabs.take() : this.#slab;
+    const start = isFull ? 0 : next;
+    // Moved before the set's padding is written, which begins where the record does.
+    const to = start + headerOctets + setHeaderOctets;
+    if (overhang.end > 0) bytes.copy(slab.bytes, to, overhang.start, overhang.end);
     this.#closeSet();
     const message = {
-      bytes: this.#bytes,
-      octets: this.#at,
+      bytes: bytes.subarray(this.#start, this.#at),
+      octets: this.#at - this.#start,
+      memory: this.#slab.hold(),
       dataRecords: this.#dataRecords,
       packetCount: this.#packetCount,
       octetCount: this.#octetCount,
     };
-    this.#bytes = this.#spare;
-    this.#spare = message.bytes;
-    this.#at = this.#format.headerOctets;
+    if (isFull) this.#slab.release();
+    this.#slab = slab;
+    this.#start = start;
+    this.#at = start + headerOctets;
     this.#dataRecords = 0;
     this.#packetCount = 0;
     this.#octetCount = 0;
@@ -133,6 +151,6 @@ export class MessagePacker {
   }
 }
 
-function counter(record: Buffer, at: number): number {
-  return record.readUInt32LE(at + 4) * WORD + record.readUInt32LE(at);
+function counter(record: DataView, at: number): number {
+  return record.getUint32(at + 4, true) * WORD + record.getUint32(at, true);
 }

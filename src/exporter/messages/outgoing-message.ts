@@ -2,6 +2,7 @@
 // message has, and in which session it goes, is not known before.
 
 import type { BootEpoch } from '../../flow/clock.js';
+import type { MessageMemory } from './message-slabs.js';
 
 /** Templates, or options records: made anew when they are due. */
 export interface ControlMessage {
@@ -29,6 +30,8 @@ export interface FlowMessage extends ControlMessage {
   readonly packets: number;
   readonly octets: number;
   readonly times: MessageTimes;
+  /** Released when the message has left for good; undefined: nobody needs it back. */
+  readonly memory?: MessageMemory;
 }
 
 export type OutgoingMessage = ControlMessage | FlowMessage;

@@ -1,11 +1,13 @@
-// From a flow record to a data record, by the plan of its template. Nothing is allocated per record,
-// and 64-bit numbers move octet by octet.
-import { epochMs } from '../../flow/clock.js';
+// From a flow record to a data record, by the plan of its template. Nothing is allocated per record, and
+// octets move in words.
+import { epochMsOf } from '../../flow/clock.js';
 import { FLOW_FLAG, FLOW_RECORD, PROCESS_OWNER } from '../../flow/flow-contract.gen.js';
 import type { FlowSide } from '../../flow/flow-record.js';
 import { NON_PROCESS_NAMES, type NonProcessNames } from '../../flow/non-process-names.js';
 import type { ProcessDirectory } from '../../flow/process-directory.js';
 import type { MessageTimes } from '../messages/outgoing-message.js';
+import { copyWords, type MessageOctets } from './message-octets.js';
+import { ProcessParts } from './process-parts.js';
 import {
   APPLICATION_ID,
   COPY,
@@ -37,6 +39,8 @@ export interface EncodingContext extends TextContext {
   /** Of the sweep that is encoded. */
   times: MessageTimes;
   readonly processes: RecordProcesses;
+  /** What was written of processes already. */
+  readonly parts: ProcessParts;
   /** By which number collectors know the interface of this index; undefined: by the index. */
   readonly interfaceNumber: ((index: number) => number) | undefined;
   /** Times before sysUptime zero, which went out as 0. */
@@ -46,6 +50,8 @@ export interface EncodingContext extends TextContext {
 const RECORD = FLOW_RECORD.fields;
 const OWNER = PROCESS_OWNER.fields;
 const WORD = 2 ** 32;
+/** The byte order of the kernel's numbers. */
+const LITTLE = true;
 const BILLION = 1e9;
 /** From 1900 to 1970. */
 const NTP_EPOCH_SECONDS = 2_208_988_800;
@@ -65,6 +71,7 @@ export function createEncodingContext(
   return {
     times: { bootEpoch: { seconds: 0, nanoseconds: 0 }, uptimeZeroMs: 0, packedMs: 0 },
     processes: new RecordProcesses(directory, names),
+    parts: new ProcessParts(),
     ...createTextContext(applicationIds),
     interfaceNumber,
     clampedTimes: 0,
@@ -79,47 +86,84 @@ export function encodeDataRecord(
   plan: RecordPlan,
   record: Buffer,
   offset: number,
-  out: Buffer,
+  out: MessageOctets,
+  at: number,
+  context: EncodingContext,
+): number {
+  const { operations, processOperations } = plan;
+  const { first, end } = processOperations;
+  context.processes.moveTo(record, offset);
+  let to = encode(plan, 0, first, out, at, context);
+  if (first < end) to = encodeProcesses(plan, out, to, context);
+  return encode(plan, end, operations.length, out, to, context);
+}
+
+/** Once for all records of a batch that have the same processes. */
+function encodeProcesses(
+  plan: RecordPlan,
+  out: MessageOctets,
+  at: number,
+  context: EncodingContext,
+): number {
+  const { parts, processes } = context;
+  const known = parts.find(processes.record, plan.template.id);
+  if (known !== undefined) {
+    context.truncatedFields += known.truncatedFields;
+    return copyWords(known.view, known.start, known.octets, out.view, at);
+  }
+  const { first, end } = plan.processOperations;
+  const before = context.truncatedFields;
+  const to = encode(plan, first, end, out, at, context);
+  parts.keep(out.bytes, at, to, context.truncatedFields - before);
+  return to;
+}
+
+/** The operations from `first` up to `last`. */
+function encode(
+  plan: RecordPlan,
+  first: number,
+  last: number,
+  out: MessageOctets,
   at: number,
   context: EncodingContext,
 ): number {
   const { operations } = plan;
-  context.processes.moveTo(record, offset);
+  const { view, offset } = context.processes.record;
   let to = at;
-  for (let i = 0; i < operations.length; i += STRIDE) {
+  for (let i = first; i < last; i += STRIDE) {
     const from = offset + (operations[i + 1] ?? 0);
     const octets = operations[i + 2] ?? 0;
     const argument = operations[i + 3] ?? 0;
     switch (operations[i]) {
       case COPY:
-        for (let k = 0; k < octets; k++) out[to + k] = record[from + k] ?? 0;
-        break;
+        to = copyWords(view, from, octets, out.view, to);
+        continue;
       case SWAP:
-        for (let k = 0; k < octets; k++) out[to + k] = record[from + octets - 1 - k] ?? 0;
+        swap(view, from, octets, out.view, to);
         break;
       case ZERO:
-        out.fill(0, to, to + octets);
+        out.bytes.fill(0, to, to + octets);
         break;
       case EPOCH:
-        writeEpoch(epochMs(record, from, context.times.bootEpoch), out, to);
+        writeEpoch(timeAt(view, from, context), out.view, to);
         break;
       case UPTIME:
-        writeUptime(epochMs(record, from, context.times.bootEpoch), out, to, context);
+        writeUptime(timeAt(view, from, context), out.view, to, context);
         break;
       case NTP:
-        writeNtpTime(record, from, argument, out, to, context);
+        writeNtpTime(view, from, argument, out.view, to, context);
         break;
       case INTERFACE:
-        writeInterface(record, offset, argument, octets, out, to, context);
+        writeInterface(argument, octets, out.view, to, context);
         break;
       case TEXT:
         to = writeText(textAt(plan, argument, context), octets, from - offset, out, to, context);
         continue;
       case APPLICATION_ID:
-        writeApplicationId(textAt(plan, argument, context), out, to, context);
+        writeApplicationId(textAt(plan, argument, context), out.bytes, to, context);
         break;
       default:
-        writeDerived(operations[i] ?? 0, record, offset, from, out, to, context);
+        writeDerived(operations[i] ?? 0, from, out.view, to, context);
     }
     to += octets;
   }
@@ -129,44 +173,66 @@ export function encodeDataRecord(
 /** What takes more than a look at one member of the record. */
 function writeDerived(
   code: number,
-  record: Buffer,
-  offset: number,
   from: number,
-  out: Buffer,
+  out: DataView,
   at: number,
   { processes }: EncodingContext,
 ): void {
+  const { record } = processes;
   switch (code) {
     case FRAGMENT_FLAGS:
-      out[at] = hasFlag(record, offset, FLOW_FLAG.FLOW_FRAGMENTED) ? MORE_FRAGMENTS : 0;
+      out.setUint8(at, (record.flags & FLOW_FLAG.FLOW_FRAGMENTED) === 0 ? 0 : MORE_FRAGMENTS);
       break;
     case RELIABILITY:
-      out[at] = processes.record.isAttributionReliable ? TRUE : FALSE;
+      out.setUint8(at, record.isAttributionReliable ? TRUE : FALSE);
       break;
     case USER_ID:
-      writeUserId(record, from, out, at);
+      writeUserId(record.view, from, out, at);
       break;
     case PARENT_PROCESS_ID:
-      out.writeUInt32BE(processes.parentPid(sideAt(from - offset)), at);
+      out.setUint32(at, processes.parentPid(sideAt(from - record.offset)));
       break;
     default:
       throw new RangeError(`operation ${code} is none`);
   }
 }
 
-function writeEpoch(ms: number, out: Buffer, at: number): void {
-  out.writeUInt32BE(Math.floor(ms / WORD), at);
-  out.writeUInt32BE(ms % WORD, at + 4);
+/** Little-endian to network order: the low octets, where there is no room for all. */
+function swap(record: DataView, from: number, octets: number, out: DataView, at: number): void {
+  switch (octets) {
+    case 8:
+      out.setUint32(at, record.getUint32(from + 4, LITTLE));
+      out.setUint32(at + 4, record.getUint32(from, LITTLE));
+      break;
+    case 4:
+      out.setUint32(at, record.getUint32(from, LITTLE));
+      break;
+    case 2:
+      out.setUint16(at, record.getUint16(from, LITTLE));
+      break;
+    default:
+      for (let k = 0; k < octets; k++) out.setUint8(at + k, record.getUint8(from + octets - 1 - k));
+  }
 }
 
-function writeUptime(ms: number, out: Buffer, at: number, context: EncodingContext): void {
+function timeAt(record: DataView, from: number, { times }: EncodingContext): number {
+  const low = record.getUint32(from, LITTLE);
+  return epochMsOf(record.getUint32(from + 4, LITTLE), low, times.bootEpoch);
+}
+
+function writeEpoch(ms: number, out: DataView, at: number): void {
+  out.setUint32(at, Math.floor(ms / WORD));
+  out.setUint32(at + 4, ms); // the low 32 bits
+}
+
+function writeUptime(ms: number, out: DataView, at: number, context: EncodingContext): void {
   let uptimeMs = ms - context.times.uptimeZeroMs;
   if (uptimeMs < 0) {
     uptimeMs = 0;
     context.clampedTimes++;
   }
   // The exporting process moves the zero long before this could wrap.
-  out.writeUInt32BE(uptimeMs % WORD, at);
+  out.setUint32(at, uptimeMs);
 }
 
 /**
@@ -174,51 +240,44 @@ function writeUptime(ms: number, out: Buffer, at: number, context: EncodingConte
  * readers that cut off what they convert to then get the very number.
  */
 function writeNtpTime(
-  record: Buffer,
+  record: DataView,
   from: number,
   unusedBits: number,
-  out: Buffer,
+  out: DataView,
   at: number,
   context: EncodingContext,
 ): void {
   // In halves, because a double has not enough digits: 2^32 ns are 4 s and 294967296 ns.
-  const high = record.readUInt32LE(from + 4);
+  const high = record.getUint32(from + 4, LITTLE);
   const { bootEpoch } = context.times;
-  const rest = high * (WORD % BILLION) + record.readUInt32LE(from) + bootEpoch.nanoseconds;
+  const rest = high * (WORD % BILLION) + record.getUint32(from, LITTLE) + bootEpoch.nanoseconds;
   const seconds = bootEpoch.seconds + high * 4 + Math.floor(rest / BILLION);
   let nanoseconds = rest % BILLION;
   if (unusedBits !== 0) nanoseconds -= nanoseconds % 1000;
   const step = 2 ** unusedBits;
-  out.writeUInt32BE((seconds + NTP_EPOCH_SECONDS) % WORD, at);
-  out.writeUInt32BE(Math.ceil((nanoseconds * WORD) / BILLION / step) * step, at + 4);
+  out.setUint32(at, seconds + NTP_EPOCH_SECONDS); // its low 32 bits
+  out.setUint32(at + 4, Math.ceil((nanoseconds * WORD) / BILLION / step) * step);
 }
 
 /** A flow is metered where it crosses one interface, so the other one is not known. */
 function writeInterface(
-  record: Buffer,
-  offset: number,
   direction: number,
   octets: number,
-  out: Buffer,
+  out: DataView,
   at: number,
-  { interfaceNumber }: EncodingContext,
+  { interfaceNumber, processes }: EncodingContext,
 ): void {
-  const crosses =
-    record[offset + RECORD.direction.offset] === direction ||
-    hasFlag(record, offset, FLOW_FLAG.FLOW_LOOPBACK);
-  const index = record.readUInt32LE(offset + RECORD.interface_index.offset);
+  const { record } = processes;
+  const crosses = record.direction === direction || (record.flags & FLOW_FLAG.FLOW_LOOPBACK) !== 0;
+  const index = record.interfaceIndex;
   const value = crosses ? (interfaceNumber?.(index) ?? index) : 0;
-  if (octets === 4) out.writeUInt32BE(value, at);
-  else out.writeUInt16BE(value <= 0xffff ? value : 0, at);
+  if (octets === 4) out.setUint32(at, value);
+  else out.setUint16(at, value <= 0xffff ? value : 0);
 }
 
-function writeUserId(record: Buffer, owner: number, out: Buffer, at: number): void {
-  const isOwned = record.readUInt32LE(owner + OWNER.pid.offset) !== 0;
-  out.writeUInt32BE(isOwned ? record.readUInt32LE(owner + OWNER.uid.offset) : NO_USER, at);
-}
-
-function hasFlag(record: Buffer, offset: number, flag: number): boolean {
-  return ((record[offset + RECORD.flags.offset] ?? 0) & flag) !== 0;
+function writeUserId(record: DataView, owner: number, out: DataView, at: number): void {
+  const isOwned = record.getUint32(owner + OWNER.pid.offset, LITTLE) !== 0;
+  out.setUint32(at, isOwned ? record.getUint32(owner + OWNER.uid.offset, LITTLE) : NO_USER);
 }
 
 /** By where its owner stands in the record. */

@@ -48,7 +48,7 @@ export class FlowEncoder {
     this.#names?.beginSweep(nsToMs(this.#clock.bootNs()));
   }
 
-  /** The messages that are full. Each is valid until the next one is. */
+  /** The messages that are full. */
   *encode(batch: FlowRecordBatch): Generator<PackedMessage> {
     if (this.#pairing === undefined) yield* this.#encode(batch, FLOW_RECORD.size);
     else yield* this.#encode(this.#pairing.add(batch), BIFLOW_ENTRY.size);
@@ -75,6 +75,7 @@ export class FlowEncoder {
   /** @param size of what stands in the batch: flow records or, with biflows, entries of them */
   *#encode(batch: FlowRecordBatch, size: number): Generator<PackedMessage> {
     const { hasWordCounters } = this.#plan;
+    this.#context.parts.forget();
     let encoded = 0;
     // One template after the other: each change of it costs a set header.
     for (const plan of this.#plan.plans) {

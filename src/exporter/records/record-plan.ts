@@ -9,6 +9,8 @@ export interface RecordPlan {
   readonly template: Template;
   /** Four numbers an operation: code, offset in the flow record, octets, code's own argument. */
   readonly operations: Int32Array;
+  /** Those in a row that depend on the processes alone, and on nothing else of the flow. */
+  readonly processOperations: { readonly first: number; readonly end: number };
   /** What TEXT and APPLICATION_ID operations write, by their own argument. */
   readonly texts: readonly TextEncoding[];
   /** The most octets that a record can have. */
@@ -30,6 +32,10 @@ export const ZERO = 10;
 /** Its own argument is how many low bits of the fraction of a second are zero. */
 export const NTP = 11;
 export const APPLICATION_ID = 12;
+const PROCESS_OPERATIONS: ReadonlySet<number> = new Set([
+  ...[USER_ID, RELIABILITY, PARENT_PROCESS_ID],
+  ...[TEXT, APPLICATION_ID],
+]);
 /** Numbers an operation. */
 export const STRIDE = 4;
 
@@ -104,7 +110,27 @@ export function compileRecordPlan(
       operations.push(...operation(encoding, octets));
     }
   }
-  return { template, operations: Int32Array.from(operations), texts, maxRecordOctets };
+  const processOperations = processOperationsOf(operations);
+  return {
+    ...{ template, texts, maxRecordOctets, processOperations },
+    operations: Int32Array.from(operations),
+  };
+}
+
+/** The last ones in a row: in the profiles that is all of them. */
+function processOperationsOf(operations: readonly number[]): RecordPlan['processOperations'] {
+  let end = operations.length;
+  while (end > 0 && !isOfProcess(operations, end - STRIDE)) end -= STRIDE;
+  let first = end;
+  while (first > 0 && isOfProcess(operations, first - STRIDE)) first -= STRIDE;
+  return { first, end };
+}
+
+function isOfProcess(operations: readonly number[], at: number): boolean {
+  const [code = COPY, offset = 0] = operations.slice(at, at + 2);
+  if (PROCESS_OPERATIONS.has(code)) return true;
+  const { source, destination } = RECORD;
+  return code === SWAP && offset >= source.offset && offset < destination.offset + destination.size;
 }
 
 function isLongText({ encoding, octets }: TemplateField): boolean {

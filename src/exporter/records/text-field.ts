@@ -1,6 +1,7 @@
 // Fields made from a text about a process: the text itself, or the id of the application that it names.
 import { VARIABLE_LENGTH } from '../../templates/flow-fields.js';
 import { APPLICATION_NAME_OCTETS } from '../../templates/options-templates.js';
+import type { MessageOctets } from './message-octets.js';
 import { prefixOctets } from './record-plan.js';
 import { writeString } from './string-octets.js';
 
@@ -47,27 +48,28 @@ export function writeText(
   text: Uint8Array,
   octets: number,
   limit: number,
-  out: Buffer,
+  out: MessageOctets,
   at: number,
   context: TextContext,
 ): number {
+  const { bytes } = out;
   const isVariable = octets === VARIABLE_LENGTH;
   // By the length before it is sanitised, which makes no text longer: a text that turns out shorter
   // may have a length of three octets all the same.
   const start = isVariable ? at + prefixOctets(Math.min(text.length, limit)) : at;
-  let written = writeString(text, 0, text.length, out, start, limit);
+  let written = writeString(text, 0, text.length, bytes, start, limit);
   if (written < 0) {
     written = ~written;
     context.truncatedFields++;
   }
   if (isVariable) {
-    if (start === at + 1) out[at] = written;
+    if (start === at + 1) bytes[at] = written;
     else {
-      out[at] = 255;
-      out.writeUInt16BE(written, at + 1);
+      bytes[at] = 255;
+      out.view.setUint16(at + 1, written);
     }
     return start + written;
   }
-  out.fill(0, start + written, start + octets);
+  bytes.fill(0, start + written, start + octets);
   return start + octets;
 }

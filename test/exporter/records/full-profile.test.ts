@@ -151,35 +151,38 @@ t.test('a message too short for two command lines worth it is refused', async (t
   });
 });
 
-t.test('a process is looked up once a record, and its texts are encoded once', async (t) => {
-  let lookups = 0;
-  let reads = 0;
-  const identity = {
-    ...CURL,
-    ...{ executable: '', cgroupPath: '', unit: '', containerRuntime: '', podUid: '' },
-    get commandLine(): string {
-      reads++;
-      return CURL.commandLine;
-    },
-  };
-  const directory = {
-    ...directoryOf({}),
-    identity: () => {
-      lookups++;
-      return identity;
-    },
-  };
-  const { sweep, transport } = await recordExport(10, {
-    templates: { profile: 'full' },
-    directory,
-  });
-  await sweep([CURL_FLOW, CURL_FLOW]);
-  await sweep([CURL_FLOW]);
-  t.equal(lookups, 3);
-  t.equal(reads, 1);
-  const lines = exportedRecords(transport.messages).map(({ fields }) => fields.get('35632/556'));
-  t.same(lines.map(String), Array(3).fill(CURL.commandLine));
-});
+t.test(
+  'a process is looked up once a batch of records, and its texts are encoded once',
+  async (t) => {
+    let lookups = 0;
+    let reads = 0;
+    const identity = {
+      ...CURL,
+      ...{ executable: '', cgroupPath: '', unit: '', containerRuntime: '', podUid: '' },
+      get commandLine(): string {
+        reads++;
+        return CURL.commandLine;
+      },
+    };
+    const directory = {
+      ...directoryOf({}),
+      identity: () => {
+        lookups++;
+        return identity;
+      },
+    };
+    const { sweep, transport } = await recordExport(10, {
+      templates: { profile: 'full' },
+      directory,
+    });
+    await sweep([CURL_FLOW, CURL_FLOW]);
+    await sweep([CURL_FLOW]);
+    t.equal(lookups, 2);
+    t.equal(reads, 1);
+    const lines = exportedRecords(transport.messages).map(({ fields }) => fields.get('35632/556'));
+    t.same(lines.map(String), Array(3).fill(CURL.commandLine));
+  },
+);
 
 t.test('no profile but the full one asks for more than the names of users', async (t) => {
   const directory = {
