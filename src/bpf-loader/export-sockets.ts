@@ -2,6 +2,7 @@
 // own. The daemon hands them over.
 import { getSystemErrorName } from 'node:util';
 import { BpfError } from './bpf-error.js';
+import { loadSendDatagrams, type SendDatagrams } from './native/libc-datagrams.js';
 import { loadLibc } from './native/libc.js';
 import type { Libc } from './native/libc.js';
 import {
@@ -33,21 +34,21 @@ interface Source {
   readonly port?: number;
 }
 
-interface DeviceSocketOptions {
+interface UdpSocketOptions {
   readonly family: 4 | 6;
-  /** Name of the interface. */
-  readonly device: string;
+  /** Name of the interface that it sends by, whatever the routes say; by the routes when left out. */
+  readonly device?: string | undefined;
   readonly source?: Source | undefined;
   readonly multicastHops: number;
 }
 
 export interface ExportSockets {
   /**
-   * A UDP socket that sends by one interface only, whatever the routes say.
-   * Returns its file descriptor, which the caller closes.
+   * A UDP socket. Returns its file descriptor, which the caller closes.
    * @throws BpfError ENODEV without such an interface, EADDRINUSE, EADDRNOTAVAIL
    */
-  readonly openDeviceSocket: (options: DeviceSocketOptions) => number;
+  readonly openUdpSocket: (options: UdpSocketOptions) => number;
+  readonly sendDatagrams: SendDatagrams;
   /**
    * A Unix datagram socket that is connected to the one bound to `path`.
    * @throws BpfError ENOENT, ECONNREFUSED when nobody is there, EPROTOTYPE for another kind of socket
@@ -76,27 +77,23 @@ export function loadExportSockets(): ExportSockets {
   const sockets = loadLibcSockets();
   const { interfaceIndex } = loadLibc();
   return {
-    openDeviceSocket: (options) => openDeviceSocket(sockets, interfaceIndex, options),
+    openUdpSocket: (options) => openUdpSocket(sockets, interfaceIndex, options),
+    sendDatagrams: loadSendDatagrams(),
     openUnixDatagram: (path) => openUnixDatagram(sockets, path),
     openSendQueue: (fd) => openSendQueue(sockets, fd),
   };
 }
 
-function openDeviceSocket(
+function openUdpSocket(
   sockets: LibcSockets,
   interfaceIndex: Libc['interfaceIndex'],
-  { family, device, source, multicastHops }: DeviceSocketOptions,
+  { family, device, source, multicastHops }: UdpSocketOptions,
 ): number {
   const domain = family === 4 ? AF_INET : AF_INET6;
   const fd = sockets.socket(domain, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) throw failure('make a UDP socket');
   try {
-    const name = Buffer.from(device);
-    // The kernel cuts a longer name, and may find another interface by what is left.
-    if (name.length > IF_NAME_OCTETS) throw new BpfError('ENODEV', `bind to ${device}`, '');
-    if (sockets.setOption(fd, SOL_SOCKET, SO_BINDTODEVICE, name) !== 0) {
-      throw failure(`bind a socket to interface ${device}`);
-    }
+    if (device !== undefined) bindToDevice(sockets, fd, device);
     // libuv does not know the family of a socket that it did not make, and would set that of IPv4.
     const [level, option] =
       family === 4 ? [IPPROTO_IP, IP_MULTICAST_TTL] : [IPPROTO_IPV6, IPV6_MULTICAST_HOPS];
@@ -105,12 +102,21 @@ function openDeviceSocket(
     if (sockets.setOption(fd, level, option, hops) !== 0) throw failure('set multicast hops');
     if (source !== undefined) {
       const address = socketAddress(sockets, interfaceIndex, domain, source);
-      if (sockets.bind(fd, address) !== 0) throw failure(`bind ${source.address} on ${device}`);
+      if (sockets.bind(fd, address) !== 0) throw failure(`bind ${source.address}`);
     }
     return fd;
   } catch (error) {
     sockets.close(fd);
     throw error;
+  }
+}
+
+function bindToDevice(sockets: LibcSockets, fd: number, device: string): void {
+  const name = Buffer.from(device);
+  // The kernel cuts a longer name, and may find another interface by what is left.
+  if (name.length > IF_NAME_OCTETS) throw new BpfError('ENODEV', `bind to ${device}`, '');
+  if (sockets.setOption(fd, SOL_SOCKET, SO_BINDTODEVICE, name) !== 0) {
+    throw failure(`bind a socket to interface ${device}`);
   }
 }
 

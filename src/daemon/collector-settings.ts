@@ -142,8 +142,7 @@ export const COLLECTOR_SETTINGS = {
   rate: {
     parameter: 'rate',
     flags: '--rate <number>',
-    help: 'most messages a second over UDP',
-    initial: String(DEFAULT_MESSAGES_PER_SECOND),
+    help: `most messages a second over UDP (default: ${DEFAULT_MESSAGES_PER_SECOND}; to a collector on this host, what it takes)`,
     read: (setting: string, text: string) => readInteger(setting, text, 1, 1_000_000),
   },
   backlog: {

@@ -150,7 +150,7 @@ function createExporter(collector: CollectorConfig, context: NumberedContext): E
       optionsKinds: collector.options,
       optionsPeriodMs: collector.optionsPeriod,
       maxMessageOctets: collector.messageOctets ?? usual,
-      messagesPerSecond: collector.rate,
+      ...(collector.rate !== undefined && { messagesPerSecond: collector.rate }),
       backlogOctets: collector.backlog,
       biflowWindowMs: 2 * context.sweepIntervalMs + BIFLOW_MARGIN_MS,
       // Of both IP versions.
@@ -172,8 +172,8 @@ function createTransport(
 ): MessageTransport {
   switch (address.scheme) {
     case 'udp': {
-      const { openDeviceSocket } = loadExportSockets();
-      return createUdpTransport({ ...address, openDeviceSocket, onNotice });
+      const { openUdpSocket: openSocket, sendDatagrams } = loadExportSockets();
+      return createUdpTransport({ ...address, openSocket, sendDatagrams, onNotice });
     }
     case 'tcp':
     case 'tls': {

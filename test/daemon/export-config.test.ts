@@ -24,7 +24,7 @@ t.test('a host and a port are enough', async (t) => {
     templateRefresh: 60_000,
     optionsPeriod: 600_000,
     messageOctets: undefined,
-    rate: 8000,
+    rate: undefined,
     backlog: 16_777_216,
   });
 });

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { createExportingProcess } from '../../src/exporter/exporting-process.js';
 import type { MessageTransport } from '../../src/exporter/delivery/message-transport.js';
+import { loadExportSockets } from '../../src/bpf-loader/export-sockets.js';
 import { createUdpTransport } from '../../src/exporter/transports/udp-transport.js';
 import { startDefaultNfcapd } from '../support/default-nfcapd.js';
 import { CURL_FLOW, LOOPBACK_FLOW, PING_FLOW } from '../support/described-flows.js';
@@ -25,13 +26,17 @@ function describeFlow(i: number): FlowDescription {
 
 /** UDP, with a copy of each message. */
 function recordingUdp(port: number, messages: Buffer[]): MessageTransport {
-  const udp = createUdpTransport({ host: '127.0.0.1', port });
-  const send = udp.send.bind(udp);
-  udp.send = async (bytes, octets) => {
-    messages.push(Buffer.from(bytes.subarray(0, octets)));
-    await send(bytes, octets);
-  };
-  return udp;
+  const { openUdpSocket: openSocket, sendDatagrams } = loadExportSockets();
+  return createUdpTransport({
+    ...{ host: '127.0.0.1', port, openSocket },
+    sendDatagrams: (fd, datagrams) => {
+      const sent = sendDatagrams(fd, datagrams);
+      for (const datagram of datagrams.slice(0, Math.max(0, sent))) {
+        messages.push(Buffer.from(datagram));
+      }
+      return sent;
+    },
+  });
 }
 
 const KNOWN = {

@@ -6,23 +6,30 @@ import type { Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { SocketAddress } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { getSystemErrorName } from 'node:util';
 import { ExportError, systemErrorCode } from '../export-error.js';
 import { isMulticast } from './endpoint.js';
 import type { ResolvedAddress, SourceAddress } from './endpoint.js';
 
-export interface DeviceSocketOptions {
+export interface RawSocketOptions {
   readonly family: 4 | 6;
-  /** Name of the interface. */
-  readonly device: string;
+  /** Name of the interface that it sends by, whatever the routes say. */
+  readonly device?: string | undefined;
   readonly source?: SourceAddress | undefined;
   readonly multicastHops: number;
 }
 
 /**
- * Makes a UDP socket that sends by one interface only, and returns its file descriptor. Throws an
- * Error with a `code` (ENODEV). Node has no SO_BINDTODEVICE; src/bpf-loader/ has.
+ * Makes a UDP socket and returns its file descriptor. Throws an Error with a `code` (ENODEV). Node has no
+ * SO_BINDTODEVICE, and tells no descriptor of its own sockets; src/bpf-loader/ has.
  */
-export type DeviceSocketOpener = (options: DeviceSocketOptions) => number;
+export type RawSocketOpener = (options: RawSocketOptions) => number;
+
+/**
+ * Sends datagrams by a connected socket, without waiting. Returns how many went, or a negative errno when
+ * the first did not.
+ */
+export type DatagramsSender = (fd: number, datagrams: readonly Uint8Array[]) => number;
 
 export interface UdpSocketOptions {
   readonly remote: ResolvedAddress;
@@ -32,14 +39,19 @@ export interface UdpSocketOptions {
   readonly source?: SourceAddress | undefined;
   /** The interface that messages leave by, whatever the routes say. */
   readonly device?: string | undefined;
-  readonly openDeviceSocket?: DeviceSocketOpener | undefined;
+  readonly openSocket?: RawSocketOpener | undefined;
+  /** With `openSocket`; without it node:dgram sends them one by one. */
+  readonly sendDatagrams?: DatagramsSender | undefined;
   /** How many routers a multicast message may pass; 1 is the network's own link. */
   readonly multicastHops: number;
 }
 
 export interface UdpSocket {
-  /** Rejects with a system error. */
-  send(bytes: Buffer, octets: number): Promise<void>;
+  /**
+   * Sends the first of the messages, and more of them if they go at once; resolves to how many. Rejects with
+   * a system error when the first was not sent.
+   */
+  send(messages: readonly Buffer[]): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -53,28 +65,27 @@ export async function openUdpSocket(
   options: UdpSocketOptions,
   onError: (error: Error) => void,
 ): Promise<UdpSocket> {
-  const { remote, source, device } = options;
+  const { remote, source, device, openSocket, sendDatagrams } = options;
+  const isGroup = device === undefined && isMulticast(remote.address);
+  const isRaw = device !== undefined || (openSocket !== undefined && !isGroup);
   const socket = createSocket(remote.family === 4 ? 'udp4' : 'udp6');
+  let fd = -1;
   try {
-    if (device !== undefined) await adopt(socket, openOnDevice(options, device));
+    if (isRaw) await adopt(socket, (fd = openRaw(options)));
     else if (source !== undefined) await bind(socket, source);
-    if (device === undefined && isMulticast(remote.address)) {
-      await prepareMulticast(socket, options);
-    }
+    if (isGroup) await prepareMulticast(socket, options);
     await connect(socket, options);
   } catch (error) {
     socket.close();
     throw error;
   }
   socket.on('error', onError);
+  const sendAtOnce =
+    fd < 0 || sendDatagrams === undefined
+      ? undefined
+      : (messages: readonly Buffer[]) => sendDatagrams(fd, messages);
   return {
-    send: (bytes, octets) =>
-      new Promise((resolve, reject) => {
-        socket.send(bytes, 0, octets, (error) => {
-          if (error === null) resolve();
-          else reject(error);
-        });
-      }),
+    send: (messages) => sendMessages(socket, sendAtOnce, messages),
     close: async () => {
       const closed = once(socket, 'close');
       socket.close();
@@ -83,14 +94,39 @@ export async function openUdpSocket(
   };
 }
 
-function openOnDevice(options: UdpSocketOptions, device: string): number {
-  const { remote, source, multicastHops, openDeviceSocket } = options;
-  const operation = `open a UDP socket on interface ${device}`;
-  if (openDeviceSocket === undefined) {
+/**
+ * What many do not take the first one is tried with by itself: node:dgram waits where the kernel has no room
+ * now, and an error that was left behind by an earlier datagram is over.
+ */
+async function sendMessages(
+  socket: Socket,
+  sendAtOnce: ((messages: readonly Buffer[]) => number) | undefined,
+  messages: readonly Buffer[],
+): Promise<number> {
+  const [first] = messages;
+  if (first === undefined) return 0;
+  if (sendAtOnce !== undefined) {
+    const sent = sendAtOnce(messages);
+    if (sent > 0) return sent;
+    const code = getSystemErrorName(sent);
+    if (code === 'ECONNREFUSED') throw Object.assign(new Error(`send ${code}`), { code });
+  }
+  return new Promise((resolve, reject) => {
+    socket.send(first, (error) => {
+      if (error === null) resolve(1);
+      else reject(error);
+    });
+  });
+}
+
+function openRaw(options: UdpSocketOptions): number {
+  const { remote, source, device, multicastHops, openSocket } = options;
+  const operation = `open a UDP socket${device === undefined ? '' : ` on interface ${device}`}`;
+  if (openSocket === undefined) {
     throw new ExportError('bad-option', operation, 'this host cannot bind sockets to interfaces');
   }
   try {
-    return openDeviceSocket({ family: remote.family, device, source, multicastHops });
+    return openSocket({ family: remote.family, device, source, multicastHops });
   } catch (error) {
     const code = systemErrorCode(error);
     if (code === 'EADDRINUSE' || code === 'EADDRNOTAVAIL') throw bindError(source, error);

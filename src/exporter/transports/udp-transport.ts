@@ -6,15 +6,18 @@ import { ExportError, systemErrorCode } from '../export-error.js';
 import type { MessageTransport } from '../delivery/message-transport.js';
 import { endpointUrl, lookUpName, resolveEndpoint } from './endpoint.js';
 import type { Endpoint, NameLookup, ResolvedAddress, SourceAddress } from './endpoint.js';
+import { createTurns } from './event-loop-turns.js';
 import { LocalReceiver, isOwnAddress } from './local-receiver.js';
 import { openUdpSocket } from './udp-socket.js';
-import type { DeviceSocketOpener, UdpSocket } from './udp-socket.js';
+import type { DatagramsSender, RawSocketOpener, UdpSocket } from './udp-socket.js';
 
 export interface UdpTransportOptions extends Endpoint {
   readonly source?: SourceAddress | undefined;
-  /** The interface that messages leave by, whatever the routes say. Needs `openDeviceSocket`. */
+  /** The interface that messages leave by, whatever the routes say. Needs `openSocket`. */
   readonly device?: string | undefined;
-  readonly openDeviceSocket?: DeviceSocketOpener | undefined;
+  readonly openSocket?: RawSocketOpener | undefined;
+  /** Sends many messages in one call of the system. Needs `openSocket`. */
+  readonly sendDatagrams?: DatagramsSender | undefined;
   /** How many routers a multicast message may pass. Default 1: it stays on the network's link. */
   readonly multicastHops?: number | undefined;
   /** How often a name is looked up again. Default 5 minutes. */
@@ -51,6 +54,7 @@ class UdpTransport implements MessageTransport {
   readonly #options: UdpTransportOptions;
   readonly #retryIntervalMs: number;
   readonly #closing = new AbortController();
+  readonly #takeTurn = createTurns();
   #state: 'new' | 'open' | 'closed' = 'new';
   #socket: UdpSocket | undefined;
   /** Where the collector is now; the socket follows at the next ready(). */
@@ -106,22 +110,35 @@ class UdpTransport implements MessageTransport {
   }
 
   async send(bytes: Buffer, octets: number): Promise<void> {
-    await this.#receiver?.awaitRoom();
+    await this.sendMany([bytes.subarray(0, octets)]);
+  }
+
+  async sendMany(messages: readonly Buffer[]): Promise<number> {
+    await this.#takeTurn();
+    const room = await this.#receiver?.awaitRoom(messages.length);
     const socket = this.#socket;
+    const octets = messages[0]?.length ?? 0;
     if (this.#state !== 'open') throw this.#notOpen();
     if (socket === undefined) throw this.#sendError(octets, 'there is no socket to it');
+    const run = messages.slice(0, room);
+    let sent: number;
     try {
-      await socket.send(bytes, octets);
+      sent = await socket.send(run);
     } catch (first) {
       this.#noteFailure(first);
       if (systemErrorCode(first) !== 'ECONNREFUSED') throw this.#sendError(octets, first);
       // The error is an earlier datagram's, and this one was not sent on its account.
       this.#refusals++;
-      await socket.send(bytes, octets).catch((second: unknown) => {
+      sent = await socket.send(run).catch((second: unknown) => {
         throw this.#sendError(octets, second);
       });
     }
-    this.#sent++;
+    this.#sent += sent;
+    return sent;
+  }
+
+  hasFlowControl(): boolean {
+    return this.#receiver?.isAwaited ?? false;
   }
 
   confirmed(): number {
@@ -185,10 +202,10 @@ class UdpTransport implements MessageTransport {
   }
 
   async #openSocket(remote: ResolvedAddress): Promise<void> {
-    const { port, source, device, openDeviceSocket, multicastHops = 1 } = this.#options;
+    const { port, multicastHops = 1 } = this.#options;
     const { destination } = this;
-    const socketOptions = { remote, port, destination, source, device, openDeviceSocket };
-    const opened = await openUdpSocket({ ...socketOptions, multicastHops }, (error) => {
+    const socketOptions = { ...this.#options, remote, destination, multicastHops };
+    const opened = await openUdpSocket(socketOptions, (error) => {
       this.#refusals++;
       this.#noteFailure(error);
     });

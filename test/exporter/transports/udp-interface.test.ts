@@ -17,7 +17,7 @@ import { missingRequirement } from '../../support/requirements.js';
 import { eventually } from '../../support/tcp-collector.js';
 
 const skip = missingRequirement();
-const { openDeviceSocket } = loadExportSockets();
+const { openUdpSocket: openSocket } = loadExportSockets();
 const PORT = 9995;
 const FAMILIES = [
   { family: 'IPv4', key: 'ipv4', group: '239.1.2.3', hops: /ttl 7,/ },
@@ -40,7 +40,7 @@ async function multicastRoute({ name }: Namespace): Promise<void> {
 }
 
 async function send(t: Teardown, text: string, options: Partial<UdpTransportOptions>) {
-  const transport = createUdpTransport({ host: '', port: PORT, openDeviceSocket, ...options });
+  const transport = createUdpTransport({ host: '', port: PORT, openSocket, ...options });
   await transport.open();
   t.teardown(() => transport.close());
   await transport.ready();
@@ -114,7 +114,7 @@ t.test('an interface that comes back is used again, in a new session', { skip },
     host: '10.97.0.2',
     port: PORT,
     device: 'other0',
-    openDeviceSocket,
+    openSocket,
     retryIntervalMs: 0,
     onNotice: (text) => notices.push(text),
   });
@@ -164,12 +164,12 @@ t.test('an interface that does not exist is an error that says so', async (t) =>
   const cases = [
     {
       device: 'no-such',
-      openDeviceSocket,
+      openSocket,
       code: 'connect',
       message: /no-such: ENODEV \(`ip link`/,
     },
-    { device: 'lo-with-a-long-name', openDeviceSocket, code: 'connect', message: /ENODEV/ },
-    { device: 'lo', openDeviceSocket: undefined, code: 'bad-option', message: /cannot bind/ },
+    { device: 'lo-with-a-long-name', openSocket, code: 'connect', message: /ENODEV/ },
+    { device: 'lo', openSocket: undefined, code: 'bad-option', message: /cannot bind/ },
   ];
   for (const { code, message, ...device } of cases) {
     const transport = createUdpTransport({ host: '127.0.0.1', port: PORT, ...device });
@@ -187,7 +187,7 @@ t.test('a source that is taken or not here is refused on an interface too', asyn
     { source: { address: '192.0.2.77' }, code: 'connect' },
   ];
   for (const { source, code } of cases) {
-    const device = { device: 'lo', openDeviceSocket, source };
+    const device = { device: 'lo', openSocket, source };
     const transport = createUdpTransport({ host: '127.0.0.1', port: PORT, ...device });
     await t.rejects(transport.open(), { name: 'ExportError', code, message: /^bind the source/ });
   }
