@@ -15,19 +15,21 @@ import { createCgroup } from '../../test/support/test-cgroup.js';
 import type { BenchSection, Goal } from '../bench-section.js';
 import { withCleanup } from '../support/cleanup.js';
 import { median, medianAndSpread } from '../support/figures.js';
+import { cgroupCpuNs, softInterruptThreadsCpuNs } from '../support/resources.js';
 import { isMain, printSection, type BenchLength } from '../support/section-text.js';
 import { startWireNfcapd } from '../support/wire-nfcapd.js';
-import { EXPORTERS } from '../traffic/exporters.js';
+import { startProcflow } from '../traffic/exporters.js';
 
 const REQUESTS = join(PROJECT_ROOT, 'build/bench/generators/requests');
 const IPERF_PORT = '5201';
 const REQUEST_PORT = '7000';
 const GIGA = 1e9;
 const NS_PER_US = 1000;
+const NS_PER_MS = 1e6;
 const MOST_THREADS = 16;
 
 const LENGTHS = {
-  full: { rounds: 9, seconds: 1 },
+  full: { rounds: 7, seconds: 1 },
   short: { rounds: 1, seconds: 0.3 },
 } as const;
 
@@ -36,21 +38,26 @@ interface Figure {
   readonly name: string;
   readonly unit: string;
   readonly digits: number;
-  /** More is better; false: less is. */
-  readonly isRate: boolean;
   /** Of what it is without procflow. */
   readonly least?: number;
 }
 
 const FIGURES = {
-  tcp: { name: 'iperf3 TCP', unit: 'Gbit/s', digits: 1, isRate: true, least: 0.98 },
-  udp: { name: 'iperf3 UDP, 1400 octets', unit: 'Gbit/s', digits: 2, isRate: true },
-  rate: { name: 'small connections', unit: 'a second', digits: 0, isRate: true, least: 0.95 },
-  median: { name: 'request, in the middle', unit: 'us', digits: 0, isRate: false },
-  p99: { name: 'request, 99 of 100', unit: 'us', digits: 0, isRate: false },
+  tcp: { name: 'iperf3 TCP', unit: 'Gbit/s', digits: 1, least: 0.98 },
+  tcpCpu: { name: 'iperf3 TCP, CPU', unit: 'ms a Gbit', digits: 1 },
+  udp: { name: 'iperf3 UDP, 1400 octets', unit: 'Gbit/s', digits: 2 },
+  rate: { name: 'small connections', unit: 'a second', digits: 0, least: 0.95 },
+  rateCpu: { name: 'small connections, CPU', unit: 'us each', digits: 1 },
+  median: { name: 'request, in the middle', unit: 'us', digits: 0 },
+  p99: { name: 'request, 99 of 100', unit: 'us', digits: 0 },
 } as const satisfies Readonly<Record<string, Figure>>;
 type FigureName = keyof typeof FIGURES;
 type Values = Readonly<Record<FigureName, number>>;
+
+/** What there is beside the applications. */
+const SETTINGS = ['without', 'interfaces', 'sockets'] as const;
+type Setting = (typeof SETTINGS)[number];
+type Rounds = Readonly<Record<Setting, readonly Values[]>>;
 
 interface Wire {
   readonly t: Teardown;
@@ -75,14 +82,15 @@ async function measureRounds(t: Teardown, rounds: number, seconds: number): Prom
   ];
   const wire = { t, pair, a, b, seconds };
   await startServers(wire);
-  const [without, metered]: [Values[], Values[]] = [[], []];
+  const measured: Record<Setting, Values[]> = { without: [], interfaces: [], sockets: [] };
   for (let round = 0; round < rounds; round++) {
-    // Which one is first changes: neither always has what the other left behind.
-    if (round % 2 === 0) without.push(await measureOnce(wire));
-    metered.push(await whileMetered(wire, () => measureOnce(wire)));
-    if (round % 2 === 1) without.push(await measureOnce(wire));
+    for (let i = 0; i < SETTINGS.length; i++) {
+      // Which one is first changes: none always has what another left behind.
+      const setting = SETTINGS[(round + i) % SETTINGS.length] ?? 'without';
+      measured[setting].push(await measureWith(setting, wire));
+    }
   }
-  return toSection(without, metered, seconds);
+  return toSection(measured, seconds);
 }
 
 async function startServers({ t, b, pair }: Wire): Promise<void> {
@@ -97,82 +105,104 @@ function threadCount(): number {
   return Math.min(2 * availableParallelism(), MOST_THREADS);
 }
 
-async function whileMetered<Result>(
-  { a, b, pair }: Wire,
-  body: () => Promise<Result>,
-): Promise<Result> {
+function measureWith(setting: Setting, wire: Wire): Promise<Values> {
+  const { a, b, pair } = wire;
   return withCleanup(async (t) => {
-    for (const place of [a, b]) {
-      await startWireNfcapd(t, place);
-      await EXPORTERS.procflow({ t, place, interfaceName: pair.a.interfaceName });
+    if (setting === 'interfaces') {
+      for (const place of [a, b]) {
+        await startWireNfcapd(t, place);
+        await startProcflow(t, place, ['-i', pair.a.interfaceName]);
+      }
     }
-    return body();
+    if (setting === 'sockets') {
+      await startWireNfcapd(t, a);
+      await startProcflow(t, a, ['--capture', 'sockets']);
+    }
+    return measureOnce(wire);
   });
 }
 
 async function measureOnce(wire: Wire): Promise<Values> {
-  const tcp = await iperf(wire);
-  const udp = await iperf(wire, '--udp', '--bitrate', '0', '--length', '1400');
-  return { tcp, udp, ...(await request(wire)) };
+  const cpuNs = (): number => cgroupCpuNs(wire.a.cgroup) + softInterruptThreadsCpuNs();
+  const before = cpuNs();
+  const { gigabits: tcpGigabits, seconds: tcpSeconds } = await iperf(wire);
+  const tcpCpuNs = cpuNs() - before;
+  const { gigabits, seconds } = await iperf(wire, '--udp', '--bitrate', '0', '--length', '1400');
+  const beforeRequests = cpuNs();
+  const { connections, ...requests } = await request(wire);
+  return {
+    tcp: tcpGigabits / tcpSeconds,
+    tcpCpu: tcpCpuNs / NS_PER_MS / tcpGigabits,
+    udp: gigabits / seconds,
+    rateCpu: (cpuNs() - beforeRequests) / NS_PER_US / connections,
+    ...requests,
+  };
 }
 
-/** Gigabits a second that arrived. */
-async function iperf(wire: Wire, ...options: readonly string[]): Promise<number> {
+/** What arrived, and in what time. */
+async function iperf(
+  wire: Wire,
+  ...options: readonly string[]
+): Promise<{ readonly gigabits: number; readonly seconds: number }> {
   const { t, a, pair, seconds } = wire;
   const to = ['--client', pair.b.ipv4, '--port', IPERF_PORT, '--time', String(Math.ceil(seconds))];
   const client = startIn(t, a, 'iperf3', '--json', ...to, ...options);
   const { code } = await client.ended;
   if (code !== 0) throw new Error(`iperf3 failed: ${client.out.join('\n')}`);
   const { end } = JSON.parse(client.out.join('\n')) as {
-    end: Record<'sum' | 'sum_received', { bits_per_second: number; lost_percent?: number }>;
+    end: Record<'sum' | 'sum_received', { bytes: number; seconds: number; lost_percent?: number }>;
   };
-  const { bits_per_second, lost_percent = 0 } = options.includes('--udp')
-    ? end.sum
-    : end.sum_received;
-  return (bits_per_second * (1 - lost_percent / 100)) / GIGA;
+  const sum = options.includes('--udp') ? end.sum : end.sum_received;
+  const gigabits = (sum.bytes * 8 * (1 - (sum.lost_percent ?? 0) / 100)) / GIGA;
+  return { gigabits, seconds: sum.seconds };
 }
 
-async function request({ t, a, pair, seconds }: Wire): Promise<Omit<Values, 'tcp' | 'udp'>> {
+async function request({
+  t,
+  a,
+  pair,
+  seconds,
+}: Wire): Promise<Pick<Values, 'rate' | 'median' | 'p99'> & { readonly connections: number }> {
   const to = ['--address', pair.b.ipv4, '--port', REQUEST_PORT];
   const how = ['--threads', String(threadCount()), '--duration', String(seconds * 1000)];
   const client = startIn(t, a, REQUESTS, ...to, ...how);
   await client.success();
   const done = await client.report('done');
   return {
+    connections: Number(done.connections),
     rate: (Number(done.connections) * GIGA) / Number(done.ns),
     median: Number(done.median_ns) / NS_PER_US,
     p99: Number(done.p99_ns) / NS_PER_US,
   };
 }
 
-function toSection(
-  without: readonly Values[],
-  metered: readonly Values[],
-  seconds: number,
-): BenchSection {
+function toSection(measured: Rounds, seconds: number): BenchSection {
   const names = Object.keys(FIGURES) as FigureName[];
-  const of = (runs: readonly Values[], name: FigureName): readonly number[] =>
-    runs.map((run) => run[name]);
-  const ratios = (name: FigureName): readonly number[] =>
-    of(metered, name).map((value, round) => value / (without[round]?.[name] ?? NaN));
+  const of = (setting: Setting, name: FigureName): readonly number[] =>
+    measured[setting].map((values) => values[name]);
+  const ratios = (setting: Setting, name: FigureName): readonly number[] =>
+    measured[setting].map((values, i) => values[name] / (measured.without[i]?.[name] ?? NaN));
   return {
     title: 'What applications feel',
     notes: [
-      'iperf3 and a client with many small TCP connections (64 octets asked, 512 answered, a new connection each, ' +
-        `${threadCount()} threads at each end) over a veth pair, with procflow on the interfaces of both ends and without, ` +
-        `${seconds} s each; medians (least to most) of ${without.length} rounds, ratios within a round.`,
+      'iperf3, and a client with many small TCP connections (64 octets asked, 512 answered, a new connection each,',
+      `${threadCount()} threads at each end), over a veth pair: without procflow, with it on the interfaces of both ends,`,
+      `and with it at the sockets of both. ${seconds} s each; median (least to most) of ${measured.without.length} rounds,`,
+      'ratios within a round. CPU is that of their processes, of procflow and nfcapd, and of ksoftirqd.',
     ],
-    header: ['', 'without', 'with procflow', 'with, of without'],
+    header: ['', 'without', 'at both interfaces', 'of without', 'at sockets', 'of without'],
     rows: names.map((name) => {
       const { name: label, unit, digits }: Figure = FIGURES[name];
       return [
         `${label}, ${unit}`,
-        medianAndSpread(of(without, name), digits),
-        medianAndSpread(of(metered, name), digits),
-        medianAndSpread(ratios(name), 3),
+        medianAndSpread(of('without', name), digits),
+        medianAndSpread(of('interfaces', name), digits),
+        medianAndSpread(ratios('interfaces', name), 3),
+        medianAndSpread(of('sockets', name), digits),
+        medianAndSpread(ratios('sockets', name), 3),
       ];
     }),
-    goals: names.flatMap((name) => goal(FIGURES[name], median(ratios(name)))),
+    goals: names.flatMap((name) => goal(FIGURES[name], median(ratios('interfaces', name)))),
     inexact: [],
   };
 }

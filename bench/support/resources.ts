@@ -45,6 +45,24 @@ export function othersCpuNs(own: ReadonlySet<number>): number {
   return ticks * NS_PER_TICK;
 }
 
+/** Of the kernel's threads ksoftirqd: what arrives at an interface is often their work. */
+export function softInterruptThreadsCpuNs(): number {
+  let sum = 0;
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name) || !isNamed(name, /^ksoftirqd\//)) continue;
+    sum += Number(readFileSync(`/proc/${name}/schedstat`, 'utf8').split(' ')[0]);
+  }
+  return sum;
+}
+
+function isNamed(pid: string, pattern: RegExp): boolean {
+  try {
+    return pattern.test(readFileSync(`/proc/${pid}/comm`, 'utf8'));
+  } catch {
+    return false; // it has ended
+  }
+}
+
 const KTHREADD = '2';
 
 /** From the third field of /proc/PID/stat on, the state; undefined when the process is gone. */

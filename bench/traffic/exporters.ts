@@ -40,18 +40,21 @@ export interface ExporterStage {
 export const EXPORTERS = { procflow, softflowd, pmacctd } as const;
 export type ExporterName = keyof typeof EXPORTERS;
 
-async function procflow(stage: ExporterStage): Promise<RunningExporter> {
-  const { t, place, interfaceName, options = [] } = stage;
+function procflow(stage: ExporterStage): Promise<RunningExporter> {
+  const { t, place, interfaceName, maxFlows, options = [] } = stage;
+  const what = ['-i', interfaceName, ...given('--max-flows', maxFlows), ...options];
+  return startProcflow(t, place, what);
+}
+
+/** @param what is metered, and how */
+export async function startProcflow(
+  t: Teardown,
+  place: Required<Place>,
+  what: readonly string[],
+): Promise<RunningExporter> {
   const [command, ...before] = PROCFLOW;
-  const program = startIn(
-    t,
-    place,
-    command,
-    ...before,
-    ...['export', '-i', interfaceName, '-n', COLLECTOR, '--cgroup', place.cgroup],
-    ...given('--max-flows', stage.maxFlows),
-    ...options,
-  );
+  const where = ['-n', COLLECTOR, '--cgroup', place.cgroup];
+  const program = startIn(t, place, command, ...before, 'export', ...where, ...what);
   await program.line('err', /^procflow: metering/);
   return {
     pids: [program.pid],

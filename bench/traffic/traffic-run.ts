@@ -11,7 +11,14 @@ import { createCgroup } from '../../test/support/test-cgroup.js';
 import { withCleanup } from '../support/cleanup.js';
 import { NOBODY } from '../support/nobody.js';
 import { createQuietWire, sentOver } from '../support/quiet-wire.js';
-import { machineCpuNs, othersCpuNs, processCpuNs, processesOf } from '../support/resources.js';
+import {
+  cgroupCpuNs,
+  machineCpuNs,
+  othersCpuNs,
+  processCpuNs,
+  processesOf,
+  softInterruptThreadsCpuNs,
+} from '../support/resources.js';
 import {
   addressText,
   DATAGRAM_HEADER_OCTETS,
@@ -49,6 +56,8 @@ export interface TrafficRun {
   readonly seconds: number;
   /** Until the exporter had nothing left to do, without what other processes used. */
   readonly machineCpuNs: number;
+  /** Of the experiment's processes and of ksoftirqd, to the nanosecond: others do not disturb it. */
+  readonly ownCpuNs: number;
   readonly othersCpuNs: number;
   /** To the same moment. */
   readonly measuredSeconds: number;
@@ -111,13 +120,24 @@ async function transfer(
     octets: wire.octets - wireBefore.octets,
     seconds,
     machineCpuNs: used.machineNs - usedBefore.machineNs - others,
+    ownCpuNs: used.ownNs - usedBefore.ownNs,
     othersCpuNs: others,
     measuredSeconds,
   };
 }
 
-function usedCpu(cgroup: string): { readonly machineNs: number; readonly othersNs: number } {
-  return { machineNs: machineCpuNs(), othersNs: othersCpuNs(new Set(processesOf(cgroup))) };
+interface UsedCpu {
+  readonly machineNs: number;
+  readonly othersNs: number;
+  readonly ownNs: number;
+}
+
+function usedCpu(cgroup: string): UsedCpu {
+  return {
+    machineNs: machineCpuNs(),
+    othersNs: othersCpuNs(new Set(processesOf(cgroup))),
+    ownNs: cgroupCpuNs(cgroup) + softInterruptThreadsCpuNs(),
+  };
 }
 
 function cpuOf(pids: readonly number[]): number {
