@@ -64,6 +64,8 @@ interface Wire {
   readonly pair: NamespacePair;
   readonly a: Required<Place>;
   readonly b: Required<Place>;
+  /** That both are in. */
+  readonly cgroup: string;
   readonly seconds: number;
 }
 
@@ -75,12 +77,11 @@ export function measureApplications(t: Teardown, length: BenchLength): Promise<B
 async function measureRounds(t: Teardown, rounds: number, seconds: number): Promise<BenchSection> {
   const pair = createNamespacePair(t);
   bringUp(pair);
+  // Two hosts: what one procflow watches is nothing to the other.
   const cgroup = createCgroup(t);
-  const [a, b] = [
-    { namespace: pair.a, cgroup },
-    { namespace: pair.b, cgroup },
-  ];
-  const wire = { t, pair, a, b, seconds };
+  const a = { namespace: pair.a, cgroup: createCgroup(t, cgroup) };
+  const b = { namespace: pair.b, cgroup: createCgroup(t, cgroup) };
+  const wire = { t, pair, a, b, cgroup, seconds };
   await startServers(wire);
   const measured: Record<Setting, Values[]> = { without: [], interfaces: [], sockets: [] };
   for (let round = 0; round < rounds; round++) {
@@ -106,7 +107,7 @@ function threadCount(): number {
 }
 
 function measureWith(setting: Setting, wire: Wire): Promise<Values> {
-  const { a, b, pair } = wire;
+  const { a, b, pair, cgroup } = wire;
   return withCleanup(async (t) => {
     if (setting === 'interfaces') {
       for (const place of [a, b]) {
@@ -116,14 +117,14 @@ function measureWith(setting: Setting, wire: Wire): Promise<Values> {
     }
     if (setting === 'sockets') {
       await startWireNfcapd(t, a);
-      await startProcflow(t, a, ['--capture', 'sockets']);
+      await startProcflow(t, { ...a, cgroup }, ['--capture', 'sockets']);
     }
     return measureOnce(wire);
   });
 }
 
 async function measureOnce(wire: Wire): Promise<Values> {
-  const cpuNs = (): number => cgroupCpuNs(wire.a.cgroup) + softInterruptThreadsCpuNs();
+  const cpuNs = (): number => cgroupCpuNs(wire.cgroup) + softInterruptThreadsCpuNs();
   const before = cpuNs();
   const { gigabits: tcpGigabits, seconds: tcpSeconds } = await iperf(wire);
   const tcpCpuNs = cpuNs() - before;
