@@ -17,7 +17,7 @@ import { lastErrno } from './native/memory.js';
 import { Turns } from './turns.js';
 
 /** Records of the ring buffer that are taken in one turn of the event loop: a few milliseconds. */
-const OVERFLOW_RECORDS = 1024;
+const SLICE_OCTETS = 1024 * FLOW_RECORD.size;
 const TIME_OCTETS = 8;
 const BPF_ANY = 0;
 const KEY_ZERO = Buffer.alloc(4);
@@ -43,13 +43,7 @@ export interface FlowCache {
 /** @throws BpfError */
 export function openFlowCache(object: BpfObject, options: FlowCacheOptions): FlowCache {
   const iterators = attachCacheIterators(object);
-  let overflow: Overflow;
-  try {
-    overflow = openOverflow(object);
-  } catch (error) {
-    iterators.close();
-    throw error;
-  }
+  const overflow = openOverflow(object);
   const cache = new CachePasses(object, iterators, overflow, options);
   return {
     sweep: (scope) => cache.sweep(scope),
@@ -97,7 +91,7 @@ class CachePasses {
     try {
       const earlyUntilNs = scope === 'expired' ? await this.#earlyUntilNs() : undefined;
       yield* this.#records({ scope, earlyUntilNs });
-      yield* this.#overflow.sweep();
+      yield* this.#overflow.sweep(scope);
     } finally {
       done();
     }
@@ -169,32 +163,57 @@ class CachePasses {
 }
 
 interface Overflow {
-  readonly sweep: () => AsyncIterable<FlowRecordBatch>;
+  readonly sweep: (scope: SweepScope) => AsyncIterable<FlowRecordBatch>;
   readonly close: () => void;
 }
 
-/** The ring buffer with single-packet records. */
+/**
+ * The ring buffer with single-packet records. It is mapped only while there is something in it: all of it
+ * would count as memory of this process, twice, because libbpf maps it so.
+ */
 function openOverflow(object: BpfObject): Overflow {
-  const buffer = Buffer.alloc(OVERFLOW_RECORDS * FLOW_RECORD.size);
-  const ring = object.libbpf.openRingBuffer(
-    object.mapFd('flow_overflow'),
-    buffer,
-    FLOW_RECORD.size,
-  );
-  if (ring === undefined) throw object.error(lastErrno(), 'map the overflow ring buffer');
+  const map = object.map('flow_overflow');
   // One ring's worth a sweep: what is added meanwhile is the next one's, or no sweep would end.
-  const slices = Math.ceil(object.libbpf.maxEntries(object.map('flow_overflow')) / buffer.length);
-  async function* sweep(): AsyncIterable<FlowRecordBatch> {
-    for (let slice = 0; slice < slices; slice++) {
-      const octets = ring?.take() ?? 0;
-      if (octets < 0) throw object.error(-octets, 'read the overflow ring buffer');
-      const bytes = buffer.subarray(0, octets);
-      if (octets > 0) yield { bytes, count: octets / FLOW_RECORD.size };
-      if (octets < buffer.length) return;
-      await nextTurn();
+  const slices = Math.ceil(object.libbpf.maxEntries(map) / SLICE_OCTETS);
+  let seen = 0;
+  let close = (): void => undefined;
+  async function* sweep(scope: SweepScope): AsyncIterable<FlowRecordBatch> {
+    const written = readCounters(object).SINGLE_PACKET_RECORDS;
+    // What is counted may be a moment from being there: the last sweep always looks.
+    if (written === seen && scope !== 'all') return;
+    const buffer = Buffer.alloc(SLICE_OCTETS);
+    const ring = object.libbpf.openRingBuffer(object.libbpf.mapFd(map), buffer, FLOW_RECORD.size);
+    if (ring === undefined) throw object.error(lastErrno(), 'map the overflow ring buffer');
+    let isOpen = true;
+    close = (): void => {
+      if (isOpen) ring.close();
+      isOpen = false;
+    };
+    // It may be closed in the middle of a sweep: nobody waits for that one any more.
+    const take = (): number => (isOpen ? ring.take() : 0);
+    try {
+      for (let slice = 0; slice < slices; slice++) {
+        const octets = take();
+        if (octets < 0) throw object.error(-octets, 'read the overflow ring buffer');
+        const bytes = buffer.subarray(0, octets);
+        if (octets > 0) yield { bytes, count: octets / FLOW_RECORD.size };
+        if (octets < SLICE_OCTETS) {
+          seen = written;
+          return;
+        }
+        await nextTurn();
+      }
+    } finally {
+      close();
     }
   }
-  return { sweep, close: ring.close };
+  const overflow: Overflow = {
+    sweep,
+    close: () => {
+      close();
+    },
+  };
+  return overflow;
 }
 
 const COUNTERS = (Object.keys(METER_COUNTER) as (keyof typeof METER_COUNTER)[]).filter(
