@@ -1,5 +1,6 @@
 // Frames of capture files, and what tcpdump says of them: which match a filter expression.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, openSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -84,12 +85,40 @@ export function writeCapture(path: string, linkType: number, frames: readonly Fr
   writeFileSync(path, Buffer.concat([header, ...pieces]));
 }
 
+export type Matches = ReadonlySet<number> | string;
+
 /**
  * @param path of a file that writeCapture made
  * @returns which frames match, or what is wrong with the expression
  */
-export function tcpdumpMatches(path: string, expression: string): ReadonlySet<number> | string {
-  const { out, err, code } = tcpdump(path, '-w', '-', '--', expression);
+export async function tcpdumpMatches(path: string, expression: string): Promise<Matches> {
+  const fd = openSync(path, 'r');
+  const child = spawn('tcpdump', ['-r', '-', '-w', '-', '--', expression], {
+    stdio: [fd, 'pipe', 'pipe'],
+  });
+  closeSync(fd);
+  const out: Buffer[] = [];
+  let err = '';
+  child.stdout?.on('data', (piece: Buffer) => out.push(piece));
+  child.stderr?.setEncoding('utf8').on('data', (piece: string) => (err += piece));
+  const [code] = (await once(child, 'close')) as [number | null];
   if (code !== 0) return err.trim().split('\n').at(-1) ?? '';
-  return new Set([...framesOf(out)].map(({ seconds }) => seconds));
+  return new Set([...framesOf(Buffer.concat(out))].map(({ seconds }) => seconds));
+}
+
+const ASKED_AHEAD = 3;
+
+/** What tcpdump says of each in turn; it is asked for the next ones while this process has others to do. */
+export async function* eachWithMatches<Asked>(
+  all: readonly Asked[],
+  ask: (each: Asked) => Promise<readonly Matches[]>,
+): AsyncGenerator<readonly [Asked, readonly Matches[]]> {
+  const asked: Promise<readonly Matches[]>[] = [];
+  for (const [i, each] of all.entries()) {
+    while (asked.length < Math.min(all.length, i + 1 + ASKED_AHEAD)) {
+      const next = all[asked.length];
+      if (next !== undefined) asked.push(ask(next));
+    }
+    yield [each, (await asked[i]) ?? []];
+  }
 }
