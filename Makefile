@@ -28,7 +28,7 @@ EMPTY_TWIN := build/bench/empty-twin.bpf.o
 TS_SOURCES := $(shell find $(wildcard src test scripts bench) -name "*.ts")
 
 .PHONY: help install install-run build program run test bench attribution attribution-figures capture-rate check \
-	lint generate generated-is-fresh format demo clean
+	lint lint-code lint-format generate generated-is-fresh format demo clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,7 +86,7 @@ run: install-run ## show live which process talks to whom: IFACE=eth0 (default a
 	@$(SUDO) ./bin/procflow live -i $(or $(IFACE),any) $(ARGS)
 
 test: install ## build, check, run all tests; the last line counts them. TESTS=flow for some only
-	@$(MAKE) -s build
+	@$(MAKE) -s -j2 build
 	@$(MAKE) -s check
 	@node build/scripts/run-tests.js $(TESTS)
 
@@ -108,11 +108,17 @@ capture-rate: install ## how many packets of a capture file are metered and expo
 	@$(SUDO) node build/bench/capture-rate/capture-rate.js $(PACKETS)
 
 check: install ## linter, formatters, type check, generated files
-	@$(MAKE) -s lint generated-is-fresh
+	@$(MAKE) -s program
+	@$(MAKE) -s -j2 --output-sync=target lint-code lint-format generated-is-fresh
 
 lint: build/.tsc
+	@$(MAKE) -s -j2 --output-sync=target lint-code lint-format
+
+lint-code: build/.tsc
 	@echo 'eslint'
 	@node node_modules/eslint/bin/eslint.js --max-warnings 0 .
+
+lint-format: node_modules/.package-lock.json
 	@echo 'prettier'
 	@node node_modules/prettier/bin/prettier.cjs --check --log-level warn .
 	@echo 'clang-format'

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { stripVTControlCharacters } from 'node:util';
+import { inOrder, runsAlone } from './serial-tests.js';
 import { countTests, type TestCount } from './tap-count.js';
 
 const TAP = 'node_modules/tap/dist/esm/run.mjs';
@@ -26,11 +27,13 @@ function compiledTests(places: readonly string[]): string[] {
 /** tap's exit code. On a terminal it shows its progress; elsewhere only what failed, plainly. */
 async function runTap(files: readonly string[], output: string): Promise<number> {
   const isTTY = process.stdout.isTTY;
-  const args = [TAP, 'run', ...(isTTY ? [] : ['--reporter=min']), `--output-file=${output}`];
+  const alone = files.filter(runsAlone).map((file) => `--serial=${file}`);
+  const reporter = isTTY ? [] : ['--reporter=min'];
+  const args = [TAP, 'run', ...reporter, `--output-file=${output}`, ...alone];
   // tap asks npm for a path at its first start; npm's own remarks are of no interest here.
   const env = { ...process.env, npm_config_loglevel: 'error' };
   const stdout = isTTY ? 'inherit' : 'pipe';
-  const child = spawn(process.execPath, [...args, ...files], {
+  const child = spawn(process.execPath, [...args, ...inOrder(files)], {
     stdio: ['ignore', stdout, 'inherit'],
     env,
   });
