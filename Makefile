@@ -25,6 +25,7 @@ C_SOURCES := $(wildcard bpf/*.[ch]) $(shell find test bench -name '*.[ch]')
 GENERATORS := $(patsubst test/%.c,build/test/%,$(wildcard test/generators/*.c))
 BENCH_GENERATORS := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/generators/*.c))
 EMPTY_TWIN := build/bench/empty-twin.bpf.o
+BENCH_OBJECTS := $(patsubst bench/%.bpf.c,build/bench/%.bpf.o,$(wildcard bench/*/*.bpf.c))
 TS_SOURCES := $(shell find $(wildcard src test scripts bench) -name "*.ts")
 
 .PHONY: help install install-run build program run test bench attribution attribution-figures capture-rate check \
@@ -47,7 +48,7 @@ node_modules/.package-lock.json: package-lock.json
 	@npm ci --no-progress >/dev/null
 	@touch $@
 
-build: program $(GENERATORS) $(BENCH_GENERATORS) $(EMPTY_TWIN) ## compile TypeScript, the BPF object and the traffic generators
+build: program $(GENERATORS) $(BENCH_GENERATORS) $(EMPTY_TWIN) $(BENCH_OBJECTS) ## compile TypeScript, the BPF object and the traffic generators
 
 program: build/.tsc $(BPF_OBJECT)
 
@@ -74,6 +75,13 @@ build/bench/generators/%: bench/generators/%.c test/generators/generator.h Makef
 	@mkdir -p $(@D)
 	@echo '$(CC) $<'
 	@$(CC) -O2 -g -Wall -Wextra -Werror -pthread -o $@ $<
+
+build/bench/%.bpf.o: bench/%.bpf.c Makefile
+	@mkdir -p $(@D)
+	@echo 'clang $<'
+	@$(CLANG) $(BPF_FLAGS) -MMD -MP -c $< -o $@
+
+-include $(BENCH_OBJECTS:.o=.d)
 
 $(EMPTY_TWIN): $(BPF_OBJECT) bench/empty-twin.sh
 	@mkdir -p $(@D)

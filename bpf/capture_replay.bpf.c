@@ -14,7 +14,8 @@ __u64 frames_replayed SEC(".bss.replay");
 /* They use the skb, which the compiler would else not hand on as the verifier demands. */
 #define NOBODY(name, key_type)                                                                     \
 	static __always_inline void name(struct __sk_buff *skb, struct packet *p,                  \
-					 struct flow_owners *owners, key_type *key, __u64 now)     \
+					 struct end_owner *near, struct end_owner *far,            \
+					 key_type *key, __u64 now)                                 \
 	{                                                                                          \
 		asm volatile("" ::"r"(skb));                                                       \
 	}                                                                                          \
@@ -52,16 +53,11 @@ __noinline int parse_replayed(struct __sk_buff *skb, struct packet *p, struct re
 	return result == PARSE_OK ? parse_ip(from, p, 0) : result;
 }
 
-static __always_inline void meter_replayed(struct __sk_buff *skb, struct replay_frame *frame,
-					   __u32 start)
+static __always_inline void meter_replayed(struct __sk_buff *skb, struct metering *m,
+					   struct replay_frame *frame, __u32 start)
 {
-	struct packet *packet;
-	__u32 zero = 0;
+	struct packet *packet = &m->packet;
 
-	packet = bpf_map_lookup_elem(&parsed_frame, &zero);
-	if (!packet)
-		return;
-	__builtin_memset(packet, 0, sizeof(*packet));
 	switch (parse_replayed(skb, packet, frame, start)) {
 	case PARSE_NOT_IP:
 		count(NON_IP_FRAMES, 1);
@@ -78,9 +74,9 @@ static __always_inline void meter_replayed(struct __sk_buff *skb, struct replay_
 		return;
 	count_metered(packet->segments, packet->octets);
 	if (packet->ip_version == 4)
-		meter_replayed_v4(skb, packet, FLOW_INGRESS, frame->time_ns);
+		meter_replayed_v4(skb, m, FLOW_INGRESS, frame->time_ns);
 	else
-		meter_replayed_v6(skb, packet, FLOW_INGRESS, frame->time_ns);
+		meter_replayed_v6(skb, m, FLOW_INGRESS, frame->time_ns);
 }
 
 /*
@@ -92,12 +88,17 @@ int replay_frames(struct __sk_buff *skb)
 {
 	__u32 start = skb->cb[REPLAY_CURSOR];
 	struct replay_frame frame;
+	struct metering *m;
 
 	if (bpf_skb_load_bytes(skb, start, &frame, sizeof(frame)))
 		return TC_ACT_UNSPEC;
 	start += sizeof(frame);
 	skb->cb[REPLAY_CURSOR] = start + frame.captured_length;
-	meter_replayed(skb, &frame, start);
+	m = begin_metering(skb);
+	if (m) {
+		meter_replayed(skb, m, &frame, start);
+		end_metering(m);
+	}
 	frames_replayed++;
 	return TC_ACT_UNSPEC;
 }

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * A flow in the cache, and how its counters are taken out without losing a packet and without a
- * lock (docs/adr/0003-exact-expiry.md).
+ * lock (docs/adr/0018-one-word-counters.md).
  *
- * An entry has two pages of counters. `state` says which one is written; a packet announces itself
- * there with one atomic addition, whose result tells it the page, and signs off on that page with
- * another. Expiry turns the page with one atomic exchange; from then on nobody begins to write on
- * the old page, and when as many packets have signed off as had announced themselves, its counters
- * are complete and belong to the sweep. To remove an entry the sweep marks it dead with one
- * compare-and-exchange, which succeeds only if no packet came in between.
+ * `state` holds packets and octets in one word, so that a packet counts with one atomic addition
+ * and a sweep takes both with one compare-and-exchange, which fails if a packet came in between.
+ * What else a packet tells is noted before it is counted: whoever takes the counters takes that
+ * too. The traits have two pages, because they cannot be taken and cleared in one step: `state`
+ * says which one is written, the other one is clear.
  */
 #ifndef PROCFLOW_FLOW_CACHE_H
 #define PROCFLOW_FLOW_CACHE_H
@@ -16,31 +15,32 @@
 #include "flow_key.h"
 #include "process_owner.h"
 
+/* entry.state: packets (24 bit) | page of traits | dead | being emptied | octets (37 bit) */
+#define PACKETS_SHIFT	40
+#define ONE_PACKET	(1ULL << PACKETS_SHIFT)
+#define STATE_PAGE	(1ULL << 39)
+#define STATE_DEAD	(1ULL << 38)
+#define STATE_EMPTYING	(1ULL << 37)
+#define STATE_OCTETS	(STATE_EMPTYING - 1)
+#define STATE_PACKETS	(~(ONE_PACKET - 1))
+#define STATE_COUNTS	(STATE_PACKETS | STATE_OCTETS)
+#define STATE_HALF_FULL (1ULL << 63 | 1ULL << 36)
+
+#define TRAITS_ATTEMPTS 8
+
 /*
- * entry.state: packets of the page | page in use | dead | packets announced, modulo 2^16.
- * page.octets_and_writers: octets | packets signed off, modulo 2^16.
- * "Packets announced" counts skbs, "packets" counts wire packets. The topmost field may wrap.
+ * A page of traits: lanes that only grow, so that a clear one is 0. Largest length | inverted
+ * smallest length | largest TTL | inverted smallest TTL | enum flow_flag and TCP flags.
  */
-#define WRITER_SHIFT   48
-#define ONE_WRITER     (1ULL << WRITER_SHIFT)
-#define STATE_DEAD     (1ULL << 47)
-#define STATE_PAGE     (1ULL << 46)
-#define STATE_PACKETS  (STATE_PAGE - 1)
-#define OCTETS_MASK    (ONE_WRITER - 1)
-#define RANGE_ATTEMPTS 8
-
-/* Smallest value in the upper half, largest in the lower, so that both change in one exchange. */
-#define RANGE_EMPTY 0xffff0000u
-
-struct flow_page {
-	__u64 octets_and_writers;
-	__u64 first_ns;
-	__u64 last_ns;
-	__u32 length_range;
-	__u32 ttl_range;
-	__u32 tcp_flags;
-	__u32 flags; /* enum flow_flag */
-};
+#define LANE_MAX_LENGTH	 0x000000000000ffffULL
+#define LANE_MIN_LENGTH	 0x00000000ffff0000ULL
+#define LANE_MAX_TTL	 0x000000ff00000000ULL
+#define LANE_MIN_TTL	 0x0000ff0000000000ULL
+#define MIN_LENGTH_SHIFT 16
+#define MAX_TTL_SHIFT	 32
+#define MIN_TTL_SHIFT	 40
+#define FLAGS_SHIFT	 48
+#define FLOW_FLAGS_SHIFT 12 /* in the lane of flags */
 
 /* The two ends of a flow; the other end of `side` is `!side`. */
 enum flow_side {
@@ -48,26 +48,39 @@ enum flow_side {
 	DESTINATION = 1,
 };
 
-struct flow_owners {
-	struct guarded_owner ends[2]; /* by enum flow_side */
-	__u64 checked_ns;
-	__u64 received_ns; /* when a socket was last found to receive it */
+/* In units of 2^20 ns, about a millisecond; differences are right for 25 days. */
+#define COARSE_SHIFT 20
+
+/* Whose one end of a flow is. */
+struct end_owner {
+	struct guarded_owner owner;
+	__u32 due;	/* coarse time at which it is looked for again */
+	__u32 received; /* coarse time at which a socket was last found to receive the flow */
 };
 
+/*
+ * The order matters: the kernel puts 80 octets before the value of an IPv4 flow, so that the first
+ * 48 share a line of the CPU's cache with its key. They are what every packet reads or writes.
+ */
 struct flow_entry {
 	__u64 state;
-	struct flow_page pages[2];
-	struct flow_owners owners;
-	/* The sweep's own: a page that was turned and waits for its last writers. */
-	__u64 taken_state; /* 0: none */
-	__u64 turned_ns;
-	__u32 taken_reason;
+	__u64 last_ns;
+	__u64 traits[2];
+	__u32 tick; /* of the kernel's timer, at which last_ns was written */
 	__u16 vlan_id;
 	__u16 inner_vlan_id;
+	struct end_owner near; /* begins with the cookie of its socket */
+	__u64 first_ns;
+	__u64 more_packets; /* beside those in `state` */
+	__u64 more_octets;
 	__u8 macs[2 * MAC_LENGTH];
 	__u8 tos;
 	__u8 padding[3];
 };
+
+/* With what the kernel puts before them, entries of IPv6 fill its 256 octets. */
+_Static_assert(sizeof(struct flow_entry) == 152, "flow_entry");
+_Static_assert(__builtin_offsetof(struct flow_entry, near.owner.owner) <= 56, "flow_entry");
 
 #define DEFAULT_MAX_FLOWS 65536 /* the loader sets what the user wants */
 
@@ -88,68 +101,127 @@ struct {
 	__type(value, struct flow_entry);
 } flows_v6 SEC(".maps");
 
-/* How an entry begins. Kept constant: the place where one is filled would have to be no other's. */
-static const struct flow_entry empty_entry = {
-	.pages =
-		{
-			{.length_range = RANGE_EMPTY, .ttl_range = RANGE_EMPTY},
-			{.length_range = RANGE_EMPTY, .ttl_range = RANGE_EMPTY},
-		},
-};
-
-static __always_inline void clear_page(struct flow_page *page)
+static __always_inline __u32 coarse_time(__u64 ns)
 {
-	__builtin_memset(page, 0, sizeof(*page));
-	page->length_range = RANGE_EMPTY;
-	page->ttl_range = RANGE_EMPTY;
+	return ns >> COARSE_SHIFT;
 }
 
-/* Widens a range; an exchange only where the value is outside, which is seldom. */
-static __always_inline void extend_range(__u32 *range, __u16 least, __u16 most)
+static __always_inline __u64 counts_of(__u32 packets, __u64 octets)
 {
-	for (int i = 0; i < RANGE_ATTEMPTS; i++) {
-		__u32 old = *(volatile __u32 *)range;
-		__u32 low = old >> 16, high = old & 0xffff;
+	return (__u64)packets << PACKETS_SHIFT | octets;
+}
 
-		if (least >= low && most <= high)
-			return;
-		if (least < low)
-			low = least;
-		if (most > high)
-			high = most;
-		if (__sync_val_compare_and_swap(range, old, low << 16 | high) == old)
+/* @flags: TCP's and enum flow_flag */
+static __always_inline __u64 traits_of(__u16 min_length, __u16 max_length, __u8 ttl, __u16 flags)
+{
+	return max_length | (__u64)(__u16)~min_length << MIN_LENGTH_SHIFT |
+	       (__u64)ttl << MAX_TTL_SHIFT | (__u64)(__u8)~ttl << MIN_TTL_SHIFT |
+	       (__u64)flags << FLAGS_SHIFT;
+}
+
+static __always_inline __u64 larger_lane(__u64 a, __u64 b, __u64 lane)
+{
+	return (a & lane) > (b & lane) ? a & lane : b & lane;
+}
+
+static __always_inline __u64 join_traits(__u64 a, __u64 b)
+{
+	return larger_lane(a, b, LANE_MAX_LENGTH) | larger_lane(a, b, LANE_MIN_LENGTH) |
+	       larger_lane(a, b, LANE_MAX_TTL) | larger_lane(a, b, LANE_MIN_TTL) |
+	       (a | b) >> FLAGS_SHIFT << FLAGS_SHIFT;
+}
+
+/* An exchange only where the packet adds something, which is seldom. */
+static __always_inline void note_traits(__u64 *page, __u64 own)
+{
+	for (int i = 0; i < TRAITS_ATTEMPTS; i++) {
+		__u64 old = *(volatile __u64 *)page, joined = join_traits(old, own);
+
+		if (joined == old || __sync_val_compare_and_swap(page, old, joined) == old)
 			return;
 	}
+}
+
+static __always_inline __u64 *page_of(struct flow_entry *entry, __u64 state)
+{
+	return state & STATE_PAGE ? &entry->traits[1] : &entry->traits[0];
+}
+
+/*
+ * Moves what is in `state` to where there is room for more, but one packet: none would mean that
+ * the next one is the first. Meanwhile no sweep takes the counters, and packets go on adding to the
+ * half that is left.
+ */
+static __always_inline void empty_state(struct flow_entry *entry)
+{
+	__u64 state = __sync_fetch_and_or(&entry->state, STATE_EMPTYING), moved;
+
+	if (state & (STATE_EMPTYING | STATE_DEAD))
+		return;
+	moved = state >= ONE_PACKET ? (state & STATE_COUNTS) - ONE_PACKET : 0;
+	entry->more_packets += moved >> PACKETS_SHIFT;
+	entry->more_octets += moved & STATE_OCTETS;
+	__sync_fetch_and_add(&entry->state, -(moved | STATE_EMPTYING));
+}
+
+/*
+ * Counts what was noted; false when the entry is dead and nothing was counted.
+ * @seen: the state by which it was noted
+ */
+static __always_inline bool add_counts(struct flow_entry *entry, __u64 seen, __u64 counts,
+				       __u64 traits, __u64 now)
+{
+	__u64 before = __sync_fetch_and_add(&entry->state, counts);
+
+	if (before & STATE_DEAD)
+		return false;
+	if ((before ^ seen) & STATE_PAGE) { /* a sweep came in between */
+		entry->first_ns = now;
+		note_traits(page_of(entry, before), traits);
+	}
+	if ((before + counts) & STATE_HALF_FULL)
+		empty_state(entry);
+	return true;
+}
+
+/* The first packet since the counters were taken, or one of a capture file, whose time can go back.
+ */
+static __always_inline void note_time(struct flow_entry *entry, __u64 seen, __u64 now)
+{
+	bool is_first = !(seen & STATE_COUNTS);
+
+	if (is_first || entry->first_ns > now)
+		entry->first_ns = now;
+	if (is_first || entry->last_ns < now)
+		entry->last_ns = now;
+}
+
+static __always_inline __u64 traits_of_packet(const struct packet *p)
+{
+	return traits_of(p->min_length, p->max_length, p->ttl,
+			 p->tcp_flags | p->flags << FLOW_FLAGS_SHIFT);
 }
 
 /* Counts a packet; false when the entry is dead and the packet was not counted. */
 static __always_inline bool count_on_entry(struct flow_entry *entry, const struct packet *p,
 					   __u64 now)
 {
-	__u64 before = __sync_fetch_and_add(&entry->state, ONE_WRITER + p->segments);
-	struct flow_page *page = before & STATE_PAGE ? &entry->pages[1] : &entry->pages[0];
+	__u64 seen = *(volatile __u64 *)&entry->state, traits = traits_of_packet(p);
 
-	if (before & STATE_DEAD)
+	if (seen & STATE_DEAD)
 		return false;
-	if (!(before & STATE_PACKETS) || page->first_ns > now) /* later: of a capture file */
-		page->first_ns = now;
-	if (page->last_ns < now)
-		page->last_ns = now;
-	extend_range(&page->length_range, p->min_length, p->max_length);
-	extend_range(&page->ttl_range, p->ttl, p->ttl);
-	if (p->tcp_flags & ~page->tcp_flags)
-		__sync_fetch_and_or(&page->tcp_flags, p->tcp_flags);
-	if (p->flags & ~page->flags)
-		__sync_fetch_and_or(&page->flags, p->flags);
-	/* The result is kept alive so that the fetching form is used: it is a full barrier. */
-	before = __sync_fetch_and_add(&page->octets_and_writers, ONE_WRITER + p->octets);
-	asm volatile("" ::"r"(before));
-	return true;
+	note_time(entry, seen, now);
+	note_traits(page_of(entry, seen), traits);
+	return add_counts(entry, seen, counts_of(p->segments, p->octets), traits, now);
 }
 
-/* What an entry has of its first packet alone. */
-static __always_inline void begin_entry(struct flow_entry *entry, const struct packet *p)
+/* The entry of a flow with its first packet. All else is 0. */
+static __always_inline void begin_entry(struct flow_entry *entry, const struct packet *p, __u64 now)
 {
+	entry->state = counts_of(p->segments, p->octets);
+	entry->traits[0] = traits_of_packet(p);
+	entry->first_ns = entry->last_ns = now;
+	entry->tick = bpf_jiffies64();
 	entry->vlan_id = p->vlan_id;
 	entry->inner_vlan_id = p->inner_vlan_id;
 	__builtin_memcpy(entry->macs, p->macs, sizeof(entry->macs));

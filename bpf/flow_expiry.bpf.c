@@ -5,17 +5,22 @@
  */
 #include "flow_expiry.h"
 
-/* One step of the walk; the key is copied because deletion wants it in the program's own memory. */
+/*
+ * One step of the walk. The fast way out is for what has not expired: nearly all of a large cache.
+ * The key is copied because deletion wants it in the program's own memory.
+ */
 #define SWEEP(map, key_type, version)                                                              \
 	SEC("iter/bpf_map_elem")                                                                   \
 	int sweep_##map(struct bpf_iter__bpf_map_elem *ctx)                                        \
 	{                                                                                          \
 		const key_type *entry_key = ctx->key;                                              \
 		struct flow_entry *entry = ctx->value;                                             \
+		struct seq_file *seq = ctx->meta->seq;                                             \
 		struct expiry_settings *settings;                                                  \
+		enum take_result taken = NOTHING_TAKEN;                                            \
 		struct flow_record record = {};                                                    \
-		enum take_result result;                                                           \
-		__u64 now;                                                                         \
+		struct end_owner *far = NULL;                                                      \
+		bool is_peek;                                                                      \
 		key_type key;                                                                      \
 		__u32 zero = 0;                                                                    \
                                                                                                    \
@@ -24,29 +29,34 @@
 		settings = bpf_map_lookup_elem(&expiry_settings, &zero);                           \
 		if (!settings)                                                                     \
 			return 0;                                                                  \
-		now = settings->now_ns ?: bpf_ktime_get_boot_ns();                                 \
 		if (settings->scope == SWEEP_LAST_SEEN)                                            \
-			return write_last_seen(ctx->meta->seq, entry);                             \
-		result = settings->scope == SWEEP_PEEK ? peek_record(entry, &record)               \
-						       : take_record(entry, entry_key->protocol,   \
-								     settings, now, &record);      \
-		if (result == NOTHING_TAKEN)                                                       \
-			return 0;                                                                  \
-		if (result == WRITERS_AT_WORK) {                                                   \
-			count(EXPIRY_DEFERRED, 1);                                                 \
+			return write_last_seen(seq, entry);                                        \
+		if (!has_room(seq)) {                                                              \
+			bpf_seq_write(seq, &record, sizeof(record)); /* read() comes again */      \
 			return 0;                                                                  \
 		}                                                                                  \
+		is_peek = settings->scope == SWEEP_PEEK;                                           \
+		if (is_peek && !peek_record(entry, &record))                                       \
+			return 0;                                                                  \
+		if (!is_peek)                                                                      \
+			taken = take_record(entry, entry_key->protocol, settings,                  \
+					    settings->now_ns ?: bpf_ktime_get_boot_ns(), &record); \
+		if (!is_peek && taken == NOTHING_TAKEN)                                            \
+			return 0;                                                                  \
 		key = *entry_key;                                                                  \
-		if (result == RECORD_WRITTEN) {                                                    \
+		if (record.flags & FLOW_LOOPBACK)                                                  \
+			far = far_owner_v##version(&key, false);                                   \
+		if (record.packets) {                                                              \
 			FILL_FROM_KEY(&record, &key, version);                                     \
 			fill_icmp(&record);                                                        \
-			fill_owners(&record, &entry->owners);                                      \
-			if (bpf_seq_write(ctx->meta->seq, &record, sizeof(record)))                \
-				return 0; /* the buffer is full: read() comes again */             \
+			fill_owners(&record, entry, far);                                          \
+			bpf_seq_write(seq, &record, sizeof(record));                               \
 		}                                                                                  \
-		if (settings->scope == SWEEP_PEEK)                                                 \
+		if (taken != TAKEN_DEAD)                                                           \
 			return 0;                                                                  \
-		if (release_page(entry) && !bpf_map_delete_elem(&map, &key))                       \
+		if (far)                                                                           \
+			forget_far_owner_v##version(&key);                                         \
+		if (!bpf_map_delete_elem(&map, &key))                                              \
 			count(FLOWS_DELETED, 1);                                                   \
 		return 0;                                                                          \
 	}

@@ -37,7 +37,8 @@ struct flow_key_v6 {
 _Static_assert(sizeof(struct flow_key_v4) == 24, "flow_key_v4");
 _Static_assert(sizeof(struct flow_key_v6) == 48, "flow_key_v6");
 
-#define DIRECTION_MASK 1 /* enum flow_direction; a pid has at most 22 bits (PID_MAX_LIMIT) */
+#define DIRECTION_MASK 1    /* enum flow_direction; a pid has at most 22 bits (PID_MAX_LIMIT) */
+#define WIDENED_MASK   0x80 /* an IPv4 key in the form of IPv6 */
 
 static __always_inline bool tracks_link_layer(void)
 {

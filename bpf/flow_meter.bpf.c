@@ -6,6 +6,7 @@
 #include "flow_metering.h"
 #include "packet_receiver.h"
 #include "packet_sender.h"
+#include "plain_packet.h"
 #include "sampling.h"
 
 #define TC_ACT_UNSPEC (-1) /* go on with the next program: procflow only looks */
@@ -31,47 +32,66 @@ __noinline int parse_frame(struct __sk_buff *skb, struct packet *p, bool etherne
 	return parse_packet(skb, p, ethernet, skb->wire_len);
 }
 
-/* Not on the stack, which the search for a socket needs; packet programs do not interrupt each
- * other. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct packet);
-} parsed_frame SEC(".maps");
+METER_PLAIN(meter_plain_frame_v4, flows_v4, struct flow_key_v4, read_plain_v4, ETH_HEADER_LENGTH)
+METER_PLAIN(meter_plain_frame_v6, flows_v6, struct flow_key_v6, read_plain_v6, ETH_HEADER_LENGTH)
 
-static __always_inline int meter_frame(struct __sk_buff *skb, bool ethernet, __u8 direction)
+static __always_inline bool meter_plain_frame(struct __sk_buff *skb, __u8 direction)
 {
-	struct packet *packet;
-	__u32 zero = 0;
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	bool has_socket = direction == FLOW_EGRESS;
+	__u16 ethertype;
+
+	if (data + ETH_HEADER_LENGTH > end)
+		return false;
+	ethertype = *(__u16 *)(data + 2 * MAC_LENGTH);
+	if (ethertype == bpf_htons(ETH_P_IP))
+		return meter_plain_frame_v4(skb, direction, meter_settings.netns, has_socket);
+	return ethertype == bpf_htons(ETH_P_IPV6) &&
+	       meter_plain_frame_v6(skb, direction, meter_settings.netns, has_socket);
+}
+
+/* The long way of a packet: all that can be in it, and a flow's first. */
+static __always_inline void meter_any_frame(struct __sk_buff *skb, struct metering *m,
+					    bool ethernet, __u8 direction)
+{
+	struct packet *packet = &m->packet;
 	__u64 now;
 
-	packet = bpf_map_lookup_elem(&parsed_frame, &zero);
-	if (!packet)
-		return TC_ACT_UNSPEC;
-	__builtin_memset(packet, 0, sizeof(*packet));
 	switch (parse_frame(skb, packet, ethernet)) {
 	case PARSE_NOT_IP:
 		count(NON_IP_FRAMES, 1);
-		return TC_ACT_UNSPEC;
+		return;
 	case PARSE_MALFORMED:
 		count(MALFORMED_PACKETS, 1);
-		return TC_ACT_UNSPEC;
+		return;
 	}
 	packet->interface_index = skb->ifindex;
 	packet->netns = meter_settings.netns;
 	if (packet->first_fragment || packet->later_fragment)
 		match_fragment(packet, direction, bpf_ktime_get_boot_ns());
 	if (meter_settings.sampling && !sample_packet(packet))
-		return TC_ACT_UNSPEC;
+		return;
 	now = bpf_ktime_get_boot_ns();
 	if (skb->ifindex == LOOPBACK_IFINDEX)
 		packet->flags |= FLOW_LOOPBACK;
 	count_metered(packet->segments, packet->octets);
 	if (packet->ip_version == 4)
-		meter_frame_v4(skb, packet, direction, now);
+		meter_frame_v4(skb, m, direction, now);
 	else
-		meter_frame_v6(skb, packet, direction, now);
+		meter_frame_v6(skb, m, direction, now);
+}
+
+static __always_inline int meter_frame(struct __sk_buff *skb, bool ethernet, __u8 direction)
+{
+	struct metering *m;
+
+	if (ethernet && allows_short_way() && meter_plain_frame(skb, direction))
+		return TC_ACT_UNSPEC;
+	m = begin_metering(skb);
+	if (m) {
+		meter_any_frame(skb, m, ethernet, direction);
+		end_metering(m);
+	}
 	return TC_ACT_UNSPEC;
 }
 

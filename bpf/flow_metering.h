@@ -10,7 +10,8 @@
 #include "flow_record.h"
 #include "meter_settings.h"
 
-#define E2BIG 7
+#define E2BIG  7
+#define EEXIST 17
 
 #define FRAGMENT_LIFETIME_NS (30 * 1000 * 1000 * 1000LL) /* net.ipv4.ipfrag_time's default */
 
@@ -21,23 +22,24 @@ struct {
 } flow_overflow SEC(".maps");
 
 /*
- * For the owners of a packet without an entry, which are too large for the stack. Several, because
- * the packet programs of sockets interrupt each other.
+ * What is too large for the stack: a packet as it was parsed, and an entry before it goes into the
+ * cache. Several, because the packet programs of sockets interrupt each other.
  */
-struct overflow_scratch {
+struct metering {
 	__u32 busy;
 	__u32 padding;
-	struct flow_owners owners;
+	struct packet packet;
+	struct flow_entry entry;
 };
 
-#define OVERFLOW_SCRATCHES 4
+#define METERINGS 4
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, OVERFLOW_SCRATCHES);
+	__uint(max_entries, METERINGS);
 	__type(key, __u32);
-	__type(value, struct overflow_scratch);
-} overflow_scratches SEC(".maps");
+	__type(value, struct metering);
+} meterings SEC(".maps");
 
 struct fragment_key {
 	__u8 source_address[ADDRESS_LENGTH];
@@ -106,43 +108,27 @@ __noinline int match_fragment(struct packet *p, __u8 direction, __u64 now)
 	return 0;
 }
 
-/* NULL when all are in use, or there are none. */
-static __always_inline struct overflow_scratch *claim_scratch(void)
+/* NULL when all are in use, which is never seen, or there are none. */
+static __always_inline struct metering *begin_metering(struct __sk_buff *skb)
 {
-	for (__u32 i = 0; i < OVERFLOW_SCRATCHES; i++) {
+	for (__u32 i = 0; i < METERINGS; i++) {
 		/* Not &i: up to kernel 6.12 the verifier forgets what a helper is given to read. */
 		__u32 key = i;
-		struct overflow_scratch *scratch = bpf_map_lookup_elem(&overflow_scratches, &key);
+		struct metering *m = bpf_map_lookup_elem(&meterings, &key);
 
-		if (scratch && !__sync_lock_test_and_set(&scratch->busy, 1)) {
-			__builtin_memset(&scratch->owners, 0, sizeof(scratch->owners));
-			return scratch;
+		if (m && !__sync_lock_test_and_set(&m->busy, 1)) {
+			__builtin_memset(&m->packet, 0, sizeof(m->packet));
+			return m;
 		}
 	}
+	count(LOST_PACKETS, skb->gso_segs ?: 1);
+	count(LOST_OCTETS, skb->len);
 	return NULL;
 }
 
-static __always_inline void release_scratch(struct overflow_scratch *scratch)
+static __always_inline void end_metering(struct metering *m)
 {
-	*(volatile __u32 *)&scratch->busy = 0;
-}
-
-/* The packet as a record of its own, when the cache has no place for it. */
-static __always_inline struct flow_record *begin_overflow(const struct packet *p, __u64 now)
-{
-	struct flow_record *record;
-
-	record = bpf_ringbuf_reserve(&flow_overflow, sizeof(*record), 0);
-	if (!record) {
-		count(LOST_PACKETS, p->segments);
-		count(LOST_OCTETS, p->octets);
-		return NULL;
-	}
-	__builtin_memset(record, 0, sizeof(*record));
-	fill_from_packet(record, p, now);
-	record->source.reason = record->destination.reason = REASON_NOT_SEEN;
-	count(SINGLE_PACKET_RECORDS, 1);
-	return record;
+	*(volatile __u32 *)&m->busy = 0;
 }
 
 /*
@@ -150,65 +136,77 @@ static __always_inline struct flow_record *begin_overflow(const struct packet *p
  * see which map a lookup goes to, and the keys differ in type. Global functions, which are
  * verified once by themselves: inlined behind the parser, loading takes nine times as long.
  */
-#define METER_OVERFLOW(name, key_type, version, attribute)                                         \
-	__noinline int name(struct __sk_buff *skb, struct packet *p, key_type *key, __u64 now)     \
+
+/* The packet as a record of its own, when the cache has no place for it. */
+#define METER_OVERFLOW(name, key_type, version)                                                    \
+	__noinline int name(struct metering *m, key_type *key)                                     \
 	{                                                                                          \
-		struct overflow_scratch *scratch;                                                  \
 		struct flow_record *record;                                                        \
+		struct end_owner *far = NULL;                                                      \
                                                                                                    \
-		if (!p || !key)                                                                    \
+		if (!m || !key)                                                                    \
 			return 0;                                                                  \
-		scratch = claim_scratch();                                                         \
-		if (scratch)                                                                       \
-			attribute(skb, p, &scratch->owners, key, now);                             \
-		record = begin_overflow(p, now);                                                   \
-		if (record) {                                                                      \
-			FILL_FROM_KEY(record, key, version);                                       \
-			if (scratch)                                                               \
-				fill_owners(record, &scratch->owners);                             \
-			fill_icmp(record);                                                         \
-			bpf_ringbuf_submit(record, 0);                                             \
+		record = bpf_ringbuf_reserve(&flow_overflow, sizeof(*record), 0);                  \
+		if (!record) {                                                                     \
+			count(LOST_PACKETS, m->packet.segments);                                   \
+			count(LOST_OCTETS, m->packet.octets);                                      \
+			return 0;                                                                  \
 		}                                                                                  \
-		if (scratch)                                                                       \
-			release_scratch(scratch);                                                  \
-		return record != NULL;                                                             \
+		__builtin_memset(record, 0, sizeof(*record));                                      \
+		fill_from_entry(record, &m->entry, m->entry.state);                                \
+		record->end_reason = FLOW_END_LACK_OF_RESOURCES;                                   \
+		FILL_FROM_KEY(record, key, version);                                               \
+		if (m->packet.flags & FLOW_LOOPBACK)                                               \
+			far = far_owner_v##version(key, false);                                    \
+		fill_owners(record, &m->entry, far);                                               \
+		fill_icmp(record);                                                                 \
+		bpf_ringbuf_submit(record, 0);                                                     \
+		count(SINGLE_PACKET_RECORDS, 1);                                                   \
+		return 1;                                                                          \
 	}
 
+/*
+ * A new flow goes into the cache with its first packet and its processes, as a whole. Once more, if
+ * another CPU was faster, or if a dead entry stood there that is gone by now.
+ */
 #define METER_IN(name, map, key_type, version, attribute)                                          \
-	METER_OVERFLOW(name##_overflow, key_type, version, attribute)                              \
+	METER_OVERFLOW(name##_overflow, key_type, version)                                         \
                                                                                                    \
-	__noinline int name(struct __sk_buff *skb, struct packet *p, __u8 direction, __u64 now)    \
+	__noinline int name(struct __sk_buff *skb, struct metering *m, __u8 direction, __u64 now)  \
 	{                                                                                          \
+		struct end_owner *far = NULL;                                                      \
 		struct flow_entry *entry;                                                          \
-		long error = 0;                                                                    \
+		struct packet *p;                                                                  \
 		key_type key;                                                                      \
+		long error;                                                                        \
                                                                                                    \
-		if (!p)                                                                            \
+		if (!m)                                                                            \
 			return 0;                                                                  \
+		p = &m->packet;                                                                    \
 		MAKE_KEY(&key, p, direction);                                                      \
 		if (meter_settings.track_process)                                                  \
 			ADD_PID(&key, attribute##_pid(skb, p, direction));                         \
-		/* Once more, if the entry was another CPU's, or a dead one that is gone by now.   \
-		 */                                                                                \
-		for (int i = 0; i < 2 && error != -E2BIG; i++) {                                   \
-			entry = bpf_map_lookup_elem(&map, &key);                                   \
-			if (!entry) {                                                              \
-				error = bpf_map_update_elem(&map, &key, &empty_entry,              \
-							    BPF_NOEXIST);                          \
-				entry = bpf_map_lookup_elem(&map, &key);                           \
-				if (!error) {                                                      \
-					count(FLOWS_CREATED, 1);                                   \
-					if (entry)                                                 \
-						begin_entry(entry, p);                             \
-				}                                                                  \
-			}                                                                          \
-			if (entry && count_on_entry(entry, p, now)) {                              \
-				if (owners_are_due(skb, entry, p, direction, now))                 \
-					attribute(skb, p, &entry->owners, &key, now);              \
-				return 0;                                                          \
-			}                                                                          \
+		if (p->flags & FLOW_LOOPBACK)                                                      \
+			far = far_owner_v##version(&key, true);                                    \
+		entry = bpf_map_lookup_elem(&map, &key);                                           \
+		if (entry && count_on_entry(entry, p, now)) {                                      \
+			if (owners_are_due(skb, p, entry, far, direction, now))                    \
+				attribute(skb, p, &entry->near, far, &key, now);                   \
+			return 0;                                                                  \
 		}                                                                                  \
-		if (name##_overflow(skb, p, &key, now) && error == -E2BIG)                         \
+		begin_entry(&m->entry, p, now);                                                    \
+		attribute(skb, p, &m->entry.near, far, &key, now);                                 \
+		error = bpf_map_update_elem(&map, &key, &m->entry, BPF_NOEXIST);                   \
+		if (!error) {                                                                      \
+			count(FLOWS_CREATED, 1);                                                   \
+			return 0;                                                                  \
+		}                                                                                  \
+		if (error == -EEXIST) {                                                            \
+			entry = bpf_map_lookup_elem(&map, &key);                                   \
+			if (entry && count_on_entry(entry, p, now))                                \
+				return 0;                                                          \
+		}                                                                                  \
+		if (name##_overflow(m, &key) && error == -E2BIG)                                   \
 			count(CACHE_FULL_PACKETS, p->segments);                                    \
 		return 0;                                                                          \
 	}

@@ -10,29 +10,16 @@
 
 #include "related_flow.h"
 
-#define LOOPBACK_IFINDEX 1 /* in every network namespace */
-
-#define OWNER_RECHECK_NS    (1000 * 1000 * 1000ULL) /* an owner seen using its socket */
-#define OWNER_RETRY_NS	    (10 * 1000 * 1000ULL)   /* one that may yet get better */
-#define ABANDONED_NS	    (10 * 1000 * 1000 * 1000ULL)
+/* In coarse time, about milliseconds. */
+#define OWNER_RECHECK	    1000 /* an owner seen using its socket */
+#define OWNER_RETRY	    10	 /* one that may yet get better */
+#define ABANDONED	    10000
 #define OWNER_EAGER_PACKETS 16 /* so many first packets try without waiting */
-
-static __always_inline bool has_side(const struct packet *p, enum flow_side side, __u8 direction)
-{
-	return p->flags & FLOW_LOOPBACK ||
-	       side == (direction == FLOW_EGRESS ? SOURCE : DESTINATION);
-}
 
 /* At which end the packet's own socket (skb->sk) stands; on ingress TC it has none yet. */
 static __always_inline enum flow_side own_side(const struct packet *p)
 {
 	return p->at_receiver ? DESTINATION : SOURCE;
-}
-
-static __always_inline const struct guarded_owner *own_owner(const struct flow_owners *owners,
-							     const struct packet *p)
-{
-	return p->at_receiver ? &owners->ends[1] : &owners->ends[0];
 }
 
 /* Another socket on the same ports; a packet without one says nothing. */
@@ -47,27 +34,37 @@ static __always_inline bool has_another_socket(struct __sk_buff *skb,
 	return cookie && cookie != known->cookie;
 }
 
-/* Whether this packet should look for its process again. */
-static __always_inline bool owner_is_due(const struct flow_entry *entry, enum flow_side side,
-					 const struct packet *p, __u64 now)
+static __always_inline bool is_used(const struct end_owner *end)
 {
-	__u64 since = now - entry->owners.checked_ns;
-
-	if (p->tcp_flags & TCP_SYN) /* a new connection on an old flow's ports */
-		return true;
-	if (entry->owners.ends[side].owner.flags & OWNER_USED)
-		return since >= OWNER_RECHECK_NS;
-	return since >= OWNER_RETRY_NS || entry->state >> WRITER_SHIFT <= OWNER_EAGER_PACKETS;
+	return end->owner.owner.flags & OWNER_USED;
 }
 
-static __always_inline bool owners_are_due(struct __sk_buff *skb, const struct flow_entry *entry,
-					   const struct packet *p, __u8 direction, __u64 now)
+/*
+ * Whether this packet should look for the process of an end again.
+ * @packets: of the flow so far
+ */
+static __always_inline bool owner_is_due(const struct end_owner *end, const struct packet *p,
+					 __u64 packets, __u64 now)
 {
-	if (has_side(p, own_side(p), direction) &&
-	    has_another_socket(skb, own_owner(&entry->owners, p)))
+	if (p->tcp_flags & TCP_SYN) /* a new connection on an old flow's ports */
 		return true;
-	return (has_side(p, SOURCE, direction) && owner_is_due(entry, SOURCE, p, now)) ||
-	       (has_side(p, DESTINATION, direction) && owner_is_due(entry, DESTINATION, p, now));
+	return (__s32)(coarse_time(now) - end->due) >= 0 ||
+	       (packets <= OWNER_EAGER_PACKETS && !is_used(end));
+}
+
+/* Whether a flow's processes are to be looked for again, by this packet or by the time. */
+static __always_inline bool owners_are_due(struct __sk_buff *skb, const struct packet *p,
+					   const struct flow_entry *entry,
+					   const struct end_owner *far, __u8 direction, __u64 now)
+{
+	__u64 packets = entry->state >> PACKETS_SHIFT;
+	const struct end_owner *own = &entry->near;
+
+	if (own_side(p) != near_side(direction))
+		own = far;
+	return (own && has_another_socket(skb, &own->owner)) ||
+	       owner_is_due(&entry->near, p, packets, now) ||
+	       (far && owner_is_due(far, p, packets, now));
 }
 
 /* A flow without a process: whose it is instead, or why that is not known. */
@@ -99,11 +96,11 @@ static __always_inline void note_nobody(struct guarded_owner *known, enum find_r
 }
 
 /* A peer that goes on sending datagrams to a socket that is closed: they are nobody's. */
-static __always_inline bool is_abandoned(const struct flow_owners *owners, const struct packet *p,
+static __always_inline bool is_abandoned(const struct end_owner *end, const struct packet *p,
 					 enum flow_side side, enum find_result result, __u64 now)
 {
 	return result == FOUND_KERNEL && side == DESTINATION && p->protocol == IPPROTO_UDP &&
-	       now - owners->received_ns > ABANDONED_NS;
+	       coarse_time(now) - end->received > ABANDONED;
 }
 
 /* An owner that was found, but not seen using its socket. */
@@ -135,23 +132,27 @@ static __always_inline bool is_without_pid(const struct packet *p)
 		struct __sk_buff *skb, struct packet *p, struct guarded_owner *known,              \
 		const key_type *key, enum flow_side side, enum find_result result, __u64 now)      \
 	{                                                                                          \
+		struct end_owner *end = NULL;                                                      \
 		struct flow_entry *other;                                                          \
 		key_type related;                                                                  \
 		__u8 method;                                                                       \
                                                                                                    \
 		method = name##_related_key(skb, p, key, side, &related);                          \
 		other = method ? bpf_map_lookup_elem(&map, &related) : NULL;                       \
+		if (other && (method == ATTRIBUTION_REVERSE_FLOW ? !side : SOURCE) ==              \
+				     near_side(KEY_DIRECTION(&related)))                           \
+			end = &other->near;                                                        \
+		else if (other && p->flags & FLOW_LOOPBACK)                                        \
+			end = far_owner_v##version(&related, false);                               \
 		if (result == FOUND_OWNER) {                                                       \
-			if (method == ATTRIBUTION_REVERSE_FLOW && other &&                         \
-			    is_better_end(known, other, !side))                                    \
-				adopt_end(known, other, !side, method);                            \
+			if (method == ATTRIBUTION_REVERSE_FLOW && end &&                           \
+			    is_better_end(known, end))                                             \
+				adopt_end(known, end, method);                                     \
 			else if (known->owner.method == ATTRIBUTION_LISTENER)                      \
 				adopt_closed(known, p, side, now);                                 \
 			return;                                                                    \
 		}                                                                                  \
-		if (other &&                                                                       \
-		    adopt_end(known, other, method == ATTRIBUTION_REVERSE_FLOW ? !side : SOURCE,   \
-			      method))                                                             \
+		if (end && adopt_end(known, end, method))                                          \
 			return;                                                                    \
 		if (method == ATTRIBUTION_ICMP_ERROR && name##_quoted(skb, known, &related))       \
 			return;                                                                    \
@@ -161,20 +162,20 @@ static __always_inline bool is_without_pid(const struct packet *p)
 	}                                                                                          \
                                                                                                    \
 	static __always_inline void name##_side(struct __sk_buff *skb, struct packet *p,           \
-						struct flow_owners *owners, const key_type *key,   \
+						struct end_owner *end, const key_type *key,        \
 						enum flow_side side, __u64 now)                    \
 	{                                                                                          \
-		struct guarded_owner *known = &owners->ends[side];                                 \
+		struct guarded_owner *known = &end->owner;                                         \
 		enum find_result result = find(skb, p, side, known);                               \
                                                                                                    \
 		if (result == FOUND_OWNER) {                                                       \
 			if (side == DESTINATION)                                                   \
-				owners->received_ns = now;                                         \
+				end->received = coarse_time(now);                                  \
 			if (!is_weak(known) || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)    \
 				return;                                                            \
 		} else if (known->owner.pid) {                                                     \
 			/* It had one as long as its socket was there, and a while longer. */      \
-			if (is_abandoned(owners, p, side, result, now)) {                          \
+			if (is_abandoned(end, p, side, result, now)) {                             \
 				known->cookie = 0; /* what is noted of the socket is over */       \
 				note_nobody(known, result);                                        \
 			}                                                                          \
@@ -202,17 +203,27 @@ static __always_inline bool is_without_pid(const struct packet *p)
 		return known.owner.pid;                                                            \
 	}                                                                                          \
                                                                                                    \
-	__noinline int name(struct __sk_buff *skb, struct packet *p, struct flow_owners *owners,   \
-			    key_type *key, __u64 now)                                              \
+	/* The end of p->side. */                                                                  \
+	__noinline int name##_end(struct __sk_buff *skb, struct packet *p, struct end_owner *end,  \
+				  key_type *key, __u64 now)                                        \
 	{                                                                                          \
-		if (!p || !owners || !key)                                                         \
+		if (!p || !end || !key)                                                            \
 			return 0;                                                                  \
-		if (has_side(p, SOURCE, KEY_DIRECTION(key)))                                       \
-			name##_side(skb, p, owners, key, SOURCE, now);                             \
-		if (has_side(p, DESTINATION, KEY_DIRECTION(key)))                                  \
-			name##_side(skb, p, owners, key, DESTINATION, now);                        \
-		owners->checked_ns = now;                                                          \
+		name##_side(skb, p, end, key, p->side, now);                                       \
+		end->due = coarse_time(now) + (is_used(end) ? OWNER_RECHECK : OWNER_RETRY);        \
 		return 0;                                                                          \
+	}                                                                                          \
+                                                                                                   \
+	static __always_inline void name(struct __sk_buff *skb, struct packet *p,                  \
+					 struct end_owner *near, struct end_owner *far,            \
+					 key_type *key, __u64 now)                                 \
+	{                                                                                          \
+		p->side = near_side(KEY_DIRECTION(key));                                           \
+		name##_end(skb, p, near, key, now);                                                \
+		if (!far)                                                                          \
+			return;                                                                    \
+		p->side = !p->side;                                                                \
+		name##_end(skb, p, far, key, now);                                                 \
 	}
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
-/* Writes the flow_record that user space reads, from a page of an entry or from one packet. */
+/* Writes the flow_record that user space reads. */
 #ifndef PROCFLOW_FLOW_RECORD_H
 #define PROCFLOW_FLOW_RECORD_H
 
-#include "flow_cache.h"
+#include "far_owner.h"
 #include "late_owner.h"
 
 /* What identifies the flow, whichever map its key came from. */
@@ -32,49 +32,34 @@ static __always_inline void fill_icmp(struct flow_record *record)
 	record->source_port = 0;
 }
 
-static __always_inline void fill_from_page(struct flow_record *record, struct flow_entry *entry,
-					   const struct flow_page *page, __u64 packets, __u8 reason)
+static __always_inline void fill_traits(struct flow_record *record, __u64 traits)
 {
-	record->packets = packets;
-	record->octets = page->octets_and_writers & OCTETS_MASK;
-	record->first_ns = page->first_ns;
-	record->last_ns = page->last_ns;
-	if (record->first_ns > record->last_ns) /* two CPUs began the page at once */
+	__u16 flags = traits >> FLAGS_SHIFT;
+
+	record->max_length = traits;
+	record->min_length = ~(traits >> MIN_LENGTH_SHIFT);
+	record->max_ttl = traits >> MAX_TTL_SHIFT;
+	record->min_ttl = ~(traits >> MIN_TTL_SHIFT);
+	record->tcp_flags = flags & TCP_FLAGS_MASK;
+	record->flags = flags >> FLOW_FLAGS_SHIFT;
+}
+
+/* What the entry has of packets up to `state`: it may be ahead of it, never behind. */
+static __always_inline void fill_from_entry(struct flow_record *record, struct flow_entry *entry,
+					    __u64 state)
+{
+	record->packets = (state >> PACKETS_SHIFT) + entry->more_packets;
+	record->octets = (state & STATE_OCTETS) + entry->more_octets;
+	record->first_ns = entry->first_ns;
+	record->last_ns = entry->last_ns;
+	if (record->first_ns > record->last_ns) /* two CPUs began at once */
 		record->first_ns = record->last_ns;
-	record->min_length = page->length_range >> 16;
-	record->max_length = page->length_range;
-	record->min_ttl = page->ttl_range >> 16;
-	record->max_ttl = page->ttl_range;
-	record->tcp_flags = page->tcp_flags;
-	record->flags = page->flags;
-	record->end_reason = reason;
+	fill_traits(record, *page_of(entry, state));
 	record->vlan_id = entry->vlan_id;
 	record->inner_vlan_id = entry->inner_vlan_id;
 	record->tos = entry->tos;
 	__builtin_memcpy(record->destination_mac, &entry->macs[0], MAC_LENGTH);
 	__builtin_memcpy(record->source_mac, &entry->macs[MAC_LENGTH], MAC_LENGTH);
-}
-
-/* The record of one packet that has no entry. */
-static __always_inline void fill_from_packet(struct flow_record *record, const struct packet *p,
-					     __u64 now)
-{
-	record->packets = p->segments;
-	record->octets = p->octets;
-	record->first_ns = now;
-	record->last_ns = now;
-	record->min_length = p->min_length;
-	record->max_length = p->max_length;
-	record->min_ttl = p->ttl;
-	record->max_ttl = p->ttl;
-	record->tcp_flags = p->tcp_flags;
-	record->flags = p->flags;
-	record->end_reason = FLOW_END_LACK_OF_RESOURCES;
-	record->vlan_id = p->vlan_id;
-	record->inner_vlan_id = p->inner_vlan_id;
-	record->tos = p->tos;
-	__builtin_memcpy(record->destination_mac, &p->macs[0], MAC_LENGTH);
-	__builtin_memcpy(record->source_mac, &p->macs[MAC_LENGTH], MAC_LENGTH);
 }
 
 /* Who of the processes on one unconnected UDP socket talked to this flow's peer. */
@@ -163,10 +148,19 @@ static __always_inline void fill_owner(const struct flow_record *record, struct 
 		*to = owner;
 }
 
-static __always_inline void fill_owners(struct flow_record *record, struct flow_owners *owners)
+/* @far: NULL where that end is on another host */
+static __always_inline void fill_owners(struct flow_record *record, struct flow_entry *entry,
+					struct end_owner *far)
 {
-	fill_owner(record, &owners->ends[0], SOURCE, &record->source);
-	fill_owner(record, &owners->ends[1], DESTINATION, &record->destination);
+	if (record->direction == FLOW_EGRESS) {
+		fill_owner(record, &entry->near.owner, SOURCE, &record->source);
+		if (far)
+			fill_owner(record, &far->owner, DESTINATION, &record->destination);
+	} else {
+		fill_owner(record, &entry->near.owner, DESTINATION, &record->destination);
+		if (far)
+			fill_owner(record, &far->owner, SOURCE, &record->source);
+	}
 	fill_noted_receiver(record);
 }
 

@@ -150,7 +150,12 @@ struct socket {
 };
 
 struct file;
-struct seq_file;
+
+struct seq_file {
+	unsigned long size;
+	unsigned long count;
+};
+
 struct bpf_map;
 
 struct bpf_iter_meta {

@@ -15,6 +15,7 @@ static __always_inline bool is_encapsulated(struct __sk_buff *skb, const struct 
 	struct sk_buff *kernel_skb;
 
 	if ((sk->family == AF_INET || sk->family == AF_INET6) && sk->type != SOCK_RAW &&
+	    sk->protocol && /* BPF_PROG_TEST_RUN's socket has none */
 	    sk->protocol != p->protocol && sk->protocol != IPPROTO_MPTCP)
 		return true;
 	if (!meter_settings.can_cast)

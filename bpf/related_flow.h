@@ -6,15 +6,15 @@
 #ifndef PROCFLOW_RELATED_FLOW_H
 #define PROCFLOW_RELATED_FLOW_H
 
+#include "far_owner.h"
 #include "found_owner.h"
 #include "icmp_quote.h"
 
 /* From another flow's end: a process, or that there is none. */
-static __always_inline bool adopt_end(struct guarded_owner *known, struct flow_entry *flow,
-				      enum flow_side side, __u8 method)
+static __always_inline bool adopt_end(struct guarded_owner *known, struct end_owner *end,
+				      __u8 method)
 {
-	struct guarded_owner *other =
-		side == SOURCE ? &flow->owners.ends[0] : &flow->owners.ends[1];
+	struct guarded_owner *other = &end->owner;
 
 	if (other->owner.method == ATTRIBUTION_KERNEL ||
 	    other->owner.method == ATTRIBUTION_FORWARDED)
@@ -27,10 +27,9 @@ static __always_inline bool adopt_end(struct guarded_owner *known, struct flow_e
  * address translation a listener of this host can match what is for another host or process.
  */
 static __always_inline bool is_better_end(const struct guarded_owner *known,
-					  struct flow_entry *reverse, enum flow_side side)
+					  const struct end_owner *reverse)
 {
-	const struct process_owner *other =
-		side == SOURCE ? &reverse->owners.ends[0].owner : &reverse->owners.ends[1].owner;
+	const struct process_owner *other = &reverse->owner.owner;
 
 	if (other->method == ATTRIBUTION_FORWARDED)
 		return true;

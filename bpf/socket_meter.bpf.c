@@ -16,25 +16,25 @@ METER_IN(meter_packet_v4, flows_v4, struct flow_key_v4, 4, attribute_packet_v4)
 METER_IN(meter_packet_v6, flows_v6, struct flow_key_v6, 6, attribute_packet_v6)
 
 /* Tells a flow that was metered at its sender who receives it; false when there is none. */
-#define NOTE_RECEIVER(name, map, key_type, unsampled)                                              \
+#define NOTE_RECEIVER(name, map, key_type, unsampled, far)                                         \
 	__noinline int name(struct __sk_buff *skb, struct packet *p)                               \
 	{                                                                                          \
-		struct flow_entry *entry;                                                          \
+		struct end_owner *receiver;                                                        \
 		key_type key;                                                                      \
                                                                                                    \
 		if (!p)                                                                            \
 			return false;                                                              \
 		MAKE_KEY(&key, p, FLOW_EGRESS);                                                    \
-		entry = bpf_map_lookup_elem(&map, &key);                                           \
-		if (!entry)                                                                        \
+		if (!bpf_map_lookup_elem(&map, &key))                                              \
 			return unsampled_cookie(&unsampled, &key) != 0;                            \
-		if (bpf_get_socket_cookie(skb) != entry->owners.ends[1].cookie)                    \
-			find_own_owner(skb, p, &entry->owners.ends[1]);                            \
+		receiver = far(&key, true);                                                        \
+		if (receiver && bpf_get_socket_cookie(skb) != receiver->owner.cookie)              \
+			find_own_owner(skb, p, &receiver->owner);                                  \
 		return true;                                                                       \
 	}
 
-NOTE_RECEIVER(note_receiver_v4, flows_v4, struct flow_key_v4, unsampled_v4)
-NOTE_RECEIVER(note_receiver_v6, flows_v6, struct flow_key_v6, unsampled_v6)
+NOTE_RECEIVER(note_receiver_v4, flows_v4, struct flow_key_v4, unsampled_v4, far_owner_v4)
+NOTE_RECEIVER(note_receiver_v6, flows_v6, struct flow_key_v6, unsampled_v6, far_owner_v6)
 
 /*
  * Each raw socket of ICMP gets a copy of each reply, before its own filter. It counts once: where
@@ -53,7 +53,7 @@ NOTE_RECEIVER(note_receiver_v6, flows_v6, struct flow_key_v6, unsampled_v6)
 		if (related_key(skb, p, &key, DESTINATION, &related) != ATTRIBUTION_ICMP_ID)       \
 			return false;                                                              \
 		request = bpf_map_lookup_elem(&map, &related);                                     \
-		cookie = request ? request->owners.ends[0].cookie                                  \
+		cookie = request ? request->near.owner.cookie                                      \
 				 : unsampled_cookie(&unsampled, &related);                         \
 		return (request || cookie) && cookie != bpf_get_socket_cookie(skb);                \
 	}
@@ -82,25 +82,57 @@ static __always_inline bool read_packet(struct __sk_buff *skb, struct packet *p)
 	return true;
 }
 
-static __always_inline int meter_packet(struct __sk_buff *skb, struct packet *p, __u8 direction)
+static __always_inline void meter_packet(struct __sk_buff *skb, struct metering *m, __u8 direction)
 {
+	struct packet *p = &m->packet;
 	__u64 now;
 
 	if (p->first_fragment || p->later_fragment) /* a raw socket's: all others are whole here */
 		match_fragment(p, direction, bpf_ktime_get_boot_ns());
 	if (meter_settings.sampling && !sample_packet(p)) {
 		note_unsampled(skb, p, direction);
-		return PASS;
+		return;
 	}
 	now = bpf_ktime_get_boot_ns();
 	/* Not as on interfaces: these programs interrupt each other. */
 	count(METERED_PACKETS, p->segments);
 	count(METERED_OCTETS, p->octets);
 	if (p->ip_version == 4)
-		meter_packet_v4(skb, p, direction, now);
+		meter_packet_v4(skb, m, direction, now);
 	else
-		meter_packet_v6(skb, p, direction, now);
-	return PASS;
+		meter_packet_v6(skb, m, direction, now);
+}
+
+static __always_inline void meter_sent(struct __sk_buff *skb, struct metering *m)
+{
+	struct packet *p = &m->packet;
+
+	if (!read_packet(skb, p) || (p->flags & FLOW_LOOPBACK && is_kernel_reset(p)))
+		return;
+	meter_packet(skb, m, FLOW_EGRESS);
+}
+
+static __always_inline void meter_received(struct __sk_buff *skb, struct metering *m)
+{
+	struct packet *p = &m->packet;
+	bool flow_exists;
+
+	if (!read_packet(skb, p) || is_copy(skb, p))
+		return;
+	if (p->protocol == IPPROTO_ICMP && is_copy_of_reply_v4(skb, p))
+		return;
+	if (p->protocol == IPPROTO_ICMPV6 && is_copy_of_reply_v6(skb, p))
+		return;
+	p->at_receiver = true;
+	if (!(p->flags & FLOW_LOOPBACK)) {
+		meter_packet(skb, m, FLOW_INGRESS);
+		return;
+	}
+	flow_exists = p->ip_version == 4 ? note_receiver_v4(skb, p) : note_receiver_v6(skb, p);
+	if (is_kernel_reset(p))
+		meter_packet(skb, m, flow_exists ? FLOW_EGRESS : FLOW_INGRESS);
+	else if (!was_metered(skb, p, flow_exists))
+		meter_packet(skb, m, FLOW_INGRESS);
 }
 
 /*
@@ -111,13 +143,13 @@ static __always_inline int meter_packet(struct __sk_buff *skb, struct packet *p,
 SEC("cgroup_skb/egress")
 int socket_egress(struct __sk_buff *skb)
 {
-	struct packet packet = {};
+	struct metering *m = begin_metering(skb);
 
-	if (!read_packet(skb, &packet))
-		return PASS;
-	if (packet.flags & FLOW_LOOPBACK && is_kernel_reset(&packet))
-		return PASS;
-	return meter_packet(skb, &packet, FLOW_EGRESS);
+	if (m) {
+		meter_sent(skb, m);
+		end_metering(m);
+	}
+	return PASS;
 }
 
 /*
@@ -127,24 +159,11 @@ int socket_egress(struct __sk_buff *skb)
 SEC("cgroup_skb/ingress")
 int socket_ingress(struct __sk_buff *skb)
 {
-	struct packet packet = {};
-	bool flow_exists;
+	struct metering *m = begin_metering(skb);
 
-	if (!read_packet(skb, &packet) || is_copy(skb, &packet))
-		return PASS;
-	if (packet.protocol == IPPROTO_ICMP && is_copy_of_reply_v4(skb, &packet))
-		return PASS;
-	if (packet.protocol == IPPROTO_ICMPV6 && is_copy_of_reply_v6(skb, &packet))
-		return PASS;
-	packet.at_receiver = true;
-	if (!(packet.flags & FLOW_LOOPBACK))
-		return meter_packet(skb, &packet, FLOW_INGRESS);
-	if (packet.ip_version == 4)
-		flow_exists = note_receiver_v4(skb, &packet);
-	else
-		flow_exists = note_receiver_v6(skb, &packet);
-	if (is_kernel_reset(&packet))
-		return meter_packet(skb, &packet, flow_exists ? FLOW_EGRESS : FLOW_INGRESS);
-	return was_metered(skb, &packet, flow_exists) ? PASS
-						      : meter_packet(skb, &packet, FLOW_INGRESS);
+	if (m) {
+		meter_received(skb, m);
+		end_metering(m);
+	}
+	return PASS;
 }

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * The short way through the cache, for nearly every packet: plain TCP or UDP of a flow that is
+ * there and whose process need not be looked for again. Whatever is not plain takes the long way,
+ * where all of the rules are (packet.h, flow_metering.h); here is nothing that is not there too.
+ *
+ * The clock is read for the first packets of a record, and when the kernel's timer has ticked since
+ * the flow's last packet. So the end of a longer record is early by one tick (CONFIG_HZ: 1 to 10
+ * ms) at most, and reading the clock, the dearest thing a packet would do, is for one packet a
+ * tick.
+ */
+#ifndef PROCFLOW_PLAIN_PACKET_H
+#define PROCFLOW_PLAIN_PACKET_H
+
+#include "flow_owner.h"
+
+#define EXACT_PACKETS                                                                              \
+	16 /* of a record, that read the clock; not fewer than OWNER_EAGER_PACKETS                 \
+	    */
+
+#define IPV4_PLAIN 0x45 /* version 4, no options */
+
+/* As far as TCP's flags. A shorter UDP packet goes the long way. */
+struct plain_transport {
+	__u16 source_port;
+	__u16 destination_port;
+	__u32 sequence;
+	__u32 acknowledgement;
+	__u16 tcp_flags;
+} __attribute__((packed));
+
+struct plain_ipv4 {
+	struct ipv4_header ip;
+	struct plain_transport transport;
+} __attribute__((packed));
+
+struct plain_ipv6 {
+	struct ipv6_header ip;
+	struct plain_transport transport;
+} __attribute__((packed));
+
+/* What a plain packet tells beside its flow's key. */
+struct plain_packet {
+	__u32 length; /* IP level */
+	__u16 tcp_flags;
+	__u8 ttl;
+};
+
+/* Anything else that is set goes through all of a packet. */
+static __always_inline bool allows_short_way(void)
+{
+	return !meter_settings.sampling && !meter_settings.track_process &&
+	       meter_settings.track_level == TRACK_FULL;
+}
+
+/* Octets at a constant `offset`: directly where they are in the linear part of the skb, which is
+ * cheaper. */
+static __always_inline bool copy_octets(struct __sk_buff *skb, __u32 offset, void *to, __u32 length)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+
+	if (data + offset + length <= end) {
+		__builtin_memcpy(to, data + offset, length);
+		return true;
+	}
+	return !bpf_skb_load_bytes(skb, offset, to, length);
+}
+
+static __always_inline bool
+is_plain_transport(__u8 protocol, const struct plain_transport *transport, struct plain_packet *p)
+{
+	if (protocol == IPPROTO_UDP) {
+		p->tcp_flags = 0;
+		return true;
+	}
+	p->tcp_flags = bpf_ntohs(transport->tcp_flags) & TCP_FLAGS_MASK;
+	return protocol == IPPROTO_TCP && !(p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST));
+}
+
+static __always_inline bool read_plain_v4(struct __sk_buff *skb, __u32 offset,
+					  struct flow_key_v4 *key, struct plain_packet *p)
+{
+	struct plain_ipv4 head;
+
+	if (!copy_octets(skb, offset, &head, sizeof(head)))
+		return false;
+	if (head.ip.version_and_length != IPV4_PLAIN ||
+	    head.ip.fragment & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK) ||
+	    !is_plain_transport(head.ip.protocol, &head.transport, p))
+		return false;
+	p->length = bpf_ntohs(head.ip.total_length);
+	p->ttl = head.ip.ttl;
+	__builtin_memcpy(key->source_address, head.ip.source, 4);
+	__builtin_memcpy(key->destination_address, head.ip.destination, 4);
+	key->source_port = head.transport.source_port;
+	key->destination_port = head.transport.destination_port;
+	key->protocol = head.ip.protocol;
+	return true;
+}
+
+static __always_inline bool read_plain_v6(struct __sk_buff *skb, __u32 offset,
+					  struct flow_key_v6 *key, struct plain_packet *p)
+{
+	struct plain_ipv6 head;
+
+	if (!copy_octets(skb, offset, &head, sizeof(head)))
+		return false;
+	if (bpf_ntohl(head.ip.version_class_label) >> 28 != 6 || !head.ip.payload_length ||
+	    !is_plain_transport(head.ip.next_header, &head.transport, p))
+		return false;
+	p->length = bpf_ntohs(head.ip.payload_length) + IPV6_HEADER_LENGTH;
+	p->ttl = head.ip.hop_limit;
+	__builtin_memcpy(key->source_address, head.ip.source, ADDRESS_LENGTH);
+	__builtin_memcpy(key->destination_address, head.ip.destination, ADDRESS_LENGTH);
+	key->source_port = head.transport.source_port;
+	key->destination_port = head.transport.destination_port;
+	key->protocol = head.ip.next_header;
+	return true;
+}
+
+/* Counts the packet, unless something else is to be done for it. */
+static __always_inline bool count_plain(struct flow_entry *entry, const struct plain_packet *p)
+{
+	__u64 seen = *(volatile __u64 *)&entry->state, traits;
+	__u32 tick = bpf_jiffies64();
+
+	if (seen & STATE_DEAD)
+		return false;
+	if (tick != entry->tick || seen >> PACKETS_SHIFT < EXACT_PACKETS) {
+		__u64 now = bpf_ktime_get_boot_ns();
+
+		if ((__s32)(coarse_time(now) - entry->near.due) >= 0 ||
+		    (seen >> PACKETS_SHIFT <= OWNER_EAGER_PACKETS && !is_used(&entry->near)))
+			return false;
+		note_time(entry, seen, now);
+		entry->tick = tick;
+	}
+	traits = traits_of(p->length, p->length, p->ttl, p->tcp_flags);
+	note_traits(page_of(entry, seen), traits);
+	return add_counts(entry, seen, counts_of(1, p->length), traits, entry->last_ns);
+}
+
+/*
+ * False: the packet goes the long way. A global function, to have a stack of its own.
+ * @offset: of the IP header
+ * @has_socket: whether the packet comes with the socket by which it is metered
+ */
+#define METER_PLAIN(name, map, key_type, read, offset)                                             \
+	__noinline int name(struct __sk_buff *skb, __u8 direction, __u32 netns, bool has_socket)   \
+	{                                                                                          \
+		struct flow_entry *entry;                                                          \
+		struct plain_packet p;                                                             \
+		key_type key;                                                                      \
+                                                                                                   \
+		key.scope = netns;                                                                 \
+		key.interface_index = skb->ifindex;                                                \
+		key.direction_and_pid = direction;                                                 \
+		key.pid = 0;                                                                       \
+		if (!read(skb, offset, &key, &p) || skb->gso_size ||                               \
+		    p.length > skb->len - offset || key.interface_index == LOOPBACK_IFINDEX)       \
+			return false;                                                              \
+		entry = bpf_map_lookup_elem(&map, &key);                                           \
+		if (!entry || (has_socket && has_another_socket(skb, &entry->near.owner)) ||       \
+		    !count_plain(entry, &p))                                                       \
+			return false;                                                              \
+		count_metered(1, p.length);                                                        \
+		return true;                                                                       \
+	}
+
+#endif
