@@ -215,9 +215,10 @@ static __always_inline bool count_on_entry(struct flow_entry *entry, const struc
 	return add_counts(entry, seen, counts_of(p->segments, p->octets), traits, now);
 }
 
-/* The entry of a flow with its first packet. All else is 0. */
+/* The entry of a flow with its first packet; its process is not known yet. */
 static __always_inline void begin_entry(struct flow_entry *entry, const struct packet *p, __u64 now)
 {
+	__builtin_memset(entry, 0, sizeof(*entry));
 	entry->state = counts_of(p->segments, p->octets);
 	entry->traits[0] = traits_of_packet(p);
 	entry->first_ns = entry->last_ns = now;
