@@ -6,6 +6,7 @@ import type { BenchSection } from './bench-section.js';
 import { measureExpiry } from './traffic/expiry.js';
 import { measureTraffic } from './traffic/traffic.js';
 import { measureApplications } from './applications/applications.js';
+import { measurePacketCost } from './packet/packet-cost.js';
 import { measureMemory } from './memory/memory.js';
 import { results, writeResults } from './results.js';
 import { measureStart } from './start/start.js';
@@ -13,6 +14,7 @@ import { withCleanup } from './support/cleanup.js';
 import { sectionText, type BenchLength, type Measure } from './support/section-text.js';
 
 const PARTS = {
+  packet: [measurePacketCost],
   traffic: [measureTraffic, measureExpiry],
   applications: [measureApplications],
   memory: [measureMemory],

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { measureCallCost, type CallCost, type CallTimes } from './call-cost.js';
 import { withCleanup } from '../support/cleanup.js';
 import { median, medianAndSpread, table, type Figures } from '../support/figures.js';
-import { measurePacketCost, type PacketTimes } from '../packet-cost.js';
+import { measurePacketCost, type PacketTimes } from './packet-cost.js';
 
 /** What a call may cost more than with empty programs, when its socket's owner did not change. */
 const LIMIT_NS = 150;

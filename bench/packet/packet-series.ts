@@ -33,6 +33,8 @@ export interface Series {
   readonly rounds: number;
   /** Each pass has flows that are not in the cache yet; those of the first pass are. */
   readonly isNew?: boolean;
+  /** The number of the first flow; default: 0. */
+  readonly firstFlow?: number;
   /** The packets' socket has a process. */
   readonly hasOwner?: boolean;
 }
@@ -49,18 +51,15 @@ export interface SeriesRunner {
 }
 
 /** @throws BpfError, Error */
-export function openSeriesRunner(
-  t: Teardown,
-  real: BpfObject,
-  twin: LoadedPrograms,
-): SeriesRunner {
+export function openSeriesRunner(t: Teardown, real: BpfObject, twin: LoadedPrograms): SeriesRunner {
   const libbpf = openLibbpf();
   const log = Buffer.alloc(65536);
   const object = libbpf.openFile(PATH, openArgument(log));
   if (object === null) throw new Error(`${PATH} cannot be opened`);
   t.teardown(() => libbpf.close(object));
   const check = (result: number, operation: string): void => {
-    if (result < 0) throw new Error(`${operation}: ${result} ${log.toString('utf8', 0, log.indexOf(0))}`);
+    if (result < 0)
+      throw new Error(`${operation}: ${result} ${log.toString('utf8', 0, log.indexOf(0))}`);
   };
   const map = (name: string): MapPointer => found(libbpf.findMap(object, name), name);
   const program: ProgramPointer = found(libbpf.findProgram(object, 'packet_series'), 'the program');
@@ -108,6 +107,8 @@ function seriesState(series: Series): Buffer {
     series.addressAt,
     series.isNew === true ? 1 : 0,
     series.hasOwner === true ? 1 : 0,
+    ...[0, 0, 0], // what goes on from packet to packet
+    series.firstFlow ?? 0,
   ];
   fields.forEach((value, i) => state.writeUInt32LE(value, i * 4));
   return state;

@@ -59,8 +59,6 @@ export interface Libbpf {
   /** Of a ring buffer: its octets. */
   readonly maxEntries: (map: MapPointer) => number;
   readonly setMaxEntries: (map: MapPointer, entries: number) => number;
-  /** Before loading: the map is another object's. */
-  readonly reuseMap: (map: MapPointer, mapFd: number) => number;
   /** Of a section of constants, before loading; all of its octets. */
   readonly setInitialValue: (map: MapPointer, value: Buffer, octets: number) => number;
   readonly attach: (program: ProgramPointer) => LinkPointer | null;
@@ -143,7 +141,6 @@ export function loadLibbpf(path: string): Libbpf {
     reuseMap: func('int bpf_map__reuse_fd(void *map, int map_fd)'),
     maxEntries: func('uint32_t bpf_map__max_entries(void *map)'),
     setMaxEntries: func('int bpf_map__set_max_entries(void *map, uint32_t entries)'),
-    reuseMap: func('int bpf_map__reuse_fd(void *map, int fd)'),
     setInitialValue: func('int bpf_map__set_initial_value(void *map, void *value, size_t octets)'),
     attach: func('void *bpf_program__attach(void *program)'),
     attachCgroup: func('void *bpf_program__attach_cgroup(void *program, int cgroup_fd)'),

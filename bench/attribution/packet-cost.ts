@@ -1,14 +1,18 @@
 // What procflow adds to a packet: BPF_PROG_TEST_RUN of the packet programs, and of empty ones. The
 // packet is one of a flow that is in the cache, and whose process is not found, so that it is looked
 // for again as often as it ever is.
-import { BpfObject, type CaptureMode, type LoadedPrograms } from '../src/bpf-loader/bpf-object.js';
-import { testRunArgument } from '../src/bpf-loader/native/libbpf-arguments.js';
-import { loadLibc } from '../src/bpf-loader/native/libc.js';
-import { openNetworkNamespace } from '../src/bpf-loader/network-namespace.js';
-import { createNamespacePair } from '../test/support/network-namespace.js';
-import { ethernet, ipv4, ipv6, udp } from '../test/support/packet-bytes.js';
-import type { Teardown } from '../test/support/program.js';
-import { loadEmptyTwin } from './empty-twin.js';
+import {
+  BpfObject,
+  type CaptureMode,
+  type LoadedPrograms,
+} from '../../src/bpf-loader/bpf-object.js';
+import { testRunArgument } from '../../src/bpf-loader/native/libbpf-arguments.js';
+import { loadLibc } from '../../src/bpf-loader/native/libc.js';
+import { openNetworkNamespace } from '../../src/bpf-loader/network-namespace.js';
+import { createNamespacePair } from '../../test/support/network-namespace.js';
+import { ethernet, ipv4, ipv6, udp } from '../../test/support/packet-bytes.js';
+import type { Teardown } from '../../test/support/program.js';
+import { loadEmptyTwin } from '../empty-twin.js';
 
 const SKB_OCTETS = 192; // struct __sk_buff
 const IFINDEX_OFFSET = 40;
