@@ -150,7 +150,11 @@ function measureFlows(
   length: BenchLength,
 ): Measured {
   const released: (() => void)[] = [];
-  const t: Teardown = { teardown: (release) => void released.push(release) };
+  const t: Teardown = {
+    teardown: (release) => {
+      released.push(() => void release());
+    },
+  };
   try {
     const real = BpfObject.load({
       maxEntries: { flows_v4: ROOM, flows_v6: ROOM },
