@@ -1,20 +1,22 @@
 // The iterators through which the flow cache is read: one for each of its two maps. What they give
 // of a flow says the scope in the expiry settings.
-import { closeSync, read } from 'node:fs';
+import { closeSync, readv } from 'node:fs';
 import { promisify } from 'node:util';
 import { BpfError } from './bpf-error.js';
 import type { BpfObject } from './bpf-object.js';
 import type { LinkPointer } from './native/libbpf.js';
 import { iteratorArgument } from './native/libbpf-arguments.js';
 
-/** The kernel hands out at most 32 KiB per read(); whole items, because seq_write is all or nothing. */
-const READ_OCTETS = 64 * 1024;
+/** What the kernel fills at a time (PAGE_SIZE << 3 in kernel/bpf/bpf_iter.c), where pages have 4 KiB. */
+const PART_OCTETS = 32 * 1024;
+/** Parts in a call: each call goes through the thread pool, and is a turn. */
+const PARTS = 8;
 const ITERATORS = [
   { program: 'sweep_flows_v4', map: 'flows_v4' },
   { program: 'sweep_flows_v6', map: 'flows_v6' },
 ] as const;
 
-const readAsync = promisify(read);
+const readvAsync = promisify(readv);
 
 type InTurn = (read: () => Promise<number>) => Promise<number>;
 
@@ -44,11 +46,28 @@ export function attachCacheIterators(object: BpfObject): CacheIterators {
     throw error;
   }
   async function* readAll(itemOctets: number, inTurn: InTurn): AsyncIterable<Buffer> {
-    const buffer = Buffer.allocUnsafe(READ_OCTETS);
+    const parts = partsFor(itemOctets);
     // None is left once they are closed.
-    for (const link of links) yield* readIterator(object, link, { buffer, itemOctets, inTurn });
+    for (const link of links) yield* readIterator(object, link, { parts, itemOctets, inTurn });
   }
   return { read: readAll, close };
+}
+
+interface Parts {
+  readonly buffer: Buffer;
+  /** All of the buffer, one after the other. */
+  readonly views: readonly Buffer[];
+}
+
+/**
+ * readv(2) goes on with the next part where one was filled to its last octet. A part of whole items, as many
+ * as the kernel fills at a time, always is, until the end.
+ */
+function partsFor(itemOctets: number): Parts {
+  const octets = PART_OCTETS - (PART_OCTETS % itemOctets);
+  const buffer = Buffer.allocUnsafeSlow(PARTS * octets);
+  const part = (_: unknown, i: number): Buffer => buffer.subarray(i * octets, (i + 1) * octets);
+  return { buffer, views: Array.from({ length: PARTS }, part) };
 }
 
 function attachIterator(object: BpfObject, program: string, map: string): LinkPointer {
@@ -64,18 +83,18 @@ function attachIterator(object: BpfObject, program: string, map: string): LinkPo
 async function* readIterator(
   object: BpfObject,
   link: LinkPointer,
-  { buffer, itemOctets, inTurn }: { buffer: Buffer; itemOctets: number; inTurn: InTurn },
+  { parts, itemOctets, inTurn }: { parts: Parts; itemOctets: number; inTurn: InTurn },
 ): AsyncIterable<Buffer> {
   const fd = object.libbpf.createIterator(object.libbpf.linkFd(link));
   if (fd < 0) throw object.error(-fd, 'sweep the flow cache');
   try {
     for (;;) {
-      const bytesRead = await inTurn(() => readOrRetry(fd, buffer));
+      const bytesRead = await inTurn(() => readOrRetry(fd, parts.views));
       if (bytesRead === 0) return;
       if (bytesRead % itemOctets !== 0) {
         throw new BpfError('EIO', 'sweep the flow cache', `${bytesRead} octets are no whole items`);
       }
-      yield buffer.subarray(0, bytesRead);
+      yield parts.buffer.subarray(0, bytesRead);
     }
   } finally {
     closeSync(fd);
@@ -86,10 +105,10 @@ async function* readIterator(
  * The kernel breaks a read() off with EAGAIN after a million elements that gave nothing; the next one
  * goes on from there (MAX_ITER_OBJECTS in kernel/bpf/bpf_iter.c).
  */
-async function readOrRetry(fd: number, buffer: Buffer): Promise<number> {
+async function readOrRetry(fd: number, parts: readonly Buffer[]): Promise<number> {
   for (;;) {
     try {
-      return (await readAsync(fd, buffer, 0, buffer.length, null)).bytesRead;
+      return (await readvAsync(fd, parts)).bytesRead;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
     }

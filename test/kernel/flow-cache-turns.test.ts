@@ -8,7 +8,7 @@ import { cannotLoadPrograms, openPacketLab, type PacketLab } from '../support/pa
 
 const skip = cannotLoadPrograms();
 /** Some reads of a pass. */
-const FLOWS = 1000;
+const FLOWS = 8000;
 /**
  * The kernel goes on in the middle of a bucket by the number of its elements, so where a sweep has taken some
  * of them, others are passed over until the next pass: at most in the bucket where a read ends.
@@ -16,7 +16,7 @@ const FLOWS = 1000;
 const READS = 20;
 
 function labWithFlows(): PacketLab {
-  const lab = openPacketLab(4096);
+  const lab = openPacketLab(16_384);
   for (let port = 1; port <= FLOWS; port++) {
     lab.run({ bytes: ethernet('ipv4', ipv4({ protocol: 17 }, udp(4, [port, 53]))) });
   }
