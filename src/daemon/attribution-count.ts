@@ -1,6 +1,6 @@
 // Counts how the processes of flows were found, for the summary of a session.
 import { ATTRIBUTION_METHOD, UNKNOWN_REASON } from '../flow/flow-contract.gen.js';
-import type { FlowRecord } from '../flow/flow-record.js';
+import type { FlowRecord, FlowSide } from '../flow/flow-record.js';
 
 type MethodName = keyof typeof ATTRIBUTION_METHOD;
 type ReasonName = keyof typeof UNKNOWN_REASON;
@@ -29,15 +29,18 @@ export class AttributionCount {
   readonly #unknownPackets = new Float64Array(VALUES);
 
   add(record: FlowRecord): void {
-    for (const side of ['source', 'destination'] as const) {
-      if (!record.isLocal(side)) continue;
-      const { packets } = record;
-      const method = record.attributionMethod(side);
-      add(this.#packets, method, packets);
-      add(this.#records, method, 1);
-      if (method === ATTRIBUTION_METHOD.ATTRIBUTION_UNKNOWN) {
-        add(this.#unknownPackets, record.unknownReason(side), packets);
-      }
+    this.#addSide(record, 'source');
+    this.#addSide(record, 'destination');
+  }
+
+  #addSide(record: FlowRecord, side: FlowSide): void {
+    if (!record.isLocal(side)) return;
+    const { packets } = record;
+    const method = record.attributionMethod(side);
+    add(this.#packets, method, packets);
+    add(this.#records, method, 1);
+    if (method === ATTRIBUTION_METHOD.ATTRIBUTION_UNKNOWN) {
+      add(this.#unknownPackets, record.unknownReason(side), packets);
     }
   }
 

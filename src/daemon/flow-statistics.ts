@@ -1,7 +1,6 @@
 // What expired flows were like, as softflowd's statistics tell it: why they ended, how large they were
 // and how long they lived.
-import { kernelNs } from '../flow/clock.js';
-import { FLOW_END_REASON, FLOW_RECORD } from '../flow/flow-contract.gen.js';
+import { FLOW_END_REASON } from '../flow/flow-contract.gen.js';
 import type { FlowRecord } from '../flow/flow-record.js';
 
 /** softflowd's words: the timeout that ended the flow, the cache's limit, or somebody's order. */
@@ -38,8 +37,6 @@ export interface FlowStatisticsSummary {
   readonly protocols: readonly ProtocolStatistics[];
 }
 
-const FIRST_NS = FLOW_RECORD.fields.first_ns.offset;
-const LAST_NS = FLOW_RECORD.fields.last_ns.offset;
 const TCP_RST = 4;
 const PROTOCOLS = 256;
 const NS_PER_SECOND = 1e9;
@@ -79,9 +76,8 @@ export class FlowStatistics {
   #flows = 0;
 
   add(record: FlowRecord): void {
-    const { packets, octets, protocol, bytes, offset } = record;
-    const first = kernelNs(bytes, offset + FIRST_NS);
-    const durationNs = Math.max(0, kernelNs(bytes, offset + LAST_NS) - first);
+    const { packets, octets, protocol } = record;
+    const durationNs = Math.max(0, record.last - record.first);
     this.#flows++;
     this.#octets.add(octets);
     this.#packets.add(packets);

@@ -18,7 +18,8 @@ export interface RecordTotals {
 
 export class RecordCounts {
   readonly #view = new FlowRecord();
-  readonly #endReasons = new Map<number, number>();
+  /** By the reason, which is an octet. */
+  readonly #endReasons = new Float64Array(256);
   readonly #attribution = new AttributionCount();
   readonly #statistics = new FlowStatistics();
   #records = 0;
@@ -33,7 +34,8 @@ export class RecordCounts {
       this.#octets += record.octets;
       this.#attribution.add(record);
       this.#statistics.add(record);
-      this.#endReasons.set(record.endReason, (this.#endReasons.get(record.endReason) ?? 0) + 1);
+      const { endReason } = record;
+      this.#endReasons[endReason] = (this.#endReasons[endReason] ?? 0) + 1;
     }
   }
 
@@ -44,8 +46,8 @@ export class RecordCounts {
   endReasons(): EndReasons {
     const endReasons: Partial<Record<EndReasonName, number>> = {};
     for (const [name, value] of Object.entries(FLOW_END_REASON)) {
-      const count = this.#endReasons.get(value);
-      if (count !== undefined) endReasons[name as EndReasonName] = count;
+      const count = this.#endReasons[value] ?? 0;
+      if (count > 0) endReasons[name as EndReasonName] = count;
     }
     return endReasons;
   }

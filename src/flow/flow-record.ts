@@ -47,6 +47,13 @@ export class FlowRecord {
   get lastNs(): bigint {
     return this.view.getBigUint64(this.offset + F.last_ns.offset, LITTLE);
   }
+  /** The same as numbers: see kernelNs. */
+  get first(): number {
+    return this.#u64(F.first_ns.offset);
+  }
+  get last(): number {
+    return this.#u64(F.last_ns.offset);
+  }
   get packets(): number {
     return this.#u64(F.packets.offset);
   }
