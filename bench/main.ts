@@ -7,6 +7,7 @@ import { measureExpiry } from './traffic/expiry.js';
 import { measureTraffic } from './traffic/traffic.js';
 import { measureApplications } from './applications/applications.js';
 import { measurePacketCost } from './packet/packet-cost.js';
+import { measureExport } from './export/export.js';
 import { measureMemory } from './memory/memory.js';
 import { results, writeResults } from './results.js';
 import { measureStart } from './start/start.js';
@@ -17,6 +18,7 @@ const PARTS = {
   packet: [measurePacketCost],
   traffic: [measureTraffic, measureExpiry],
   applications: [measureApplications],
+  export: [measureExport],
   memory: [measureMemory],
   start: [measureStart],
 } as const satisfies Readonly<Record<string, readonly Measure[]>>;
