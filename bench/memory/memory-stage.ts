@@ -12,7 +12,7 @@ import {
   setOnBoth,
   type Side,
 } from '../../test/support/network-namespace.js';
-import { PROCFLOW, startProcflow } from '../../test/support/procflow.js';
+import { NODE, startProcflow } from '../../test/support/procflow.js';
 import { startProgram, type Program, type Teardown } from '../../test/support/program.js';
 import { PROJECT_ROOT } from '../../test/support/requirements.js';
 import { createCgroup } from '../../test/support/test-cgroup.js';
@@ -97,9 +97,9 @@ function differences(lines: readonly string[], onWire: number): string[] {
 }
 
 export async function startEmptyNode(t: Teardown, modules = ''): Promise<Program> {
-  const [command, ...before] = PROCFLOW;
+  const [command, ...before] = NODE;
   const script = `${modules}process.stdout.write('running\\n'); setInterval(() => undefined, 1000);`;
-  const program = startProgram(t, command, [...before.slice(0, -1), '-e', script]);
+  const program = startProgram(t, command, [...before, '-e', script]);
   await program.line('out', /^running$/);
   return program;
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createNamespacePair, bringUp, setOnBoth } from '../../test/support/network-namespace.js';
 import type { NamespacePair } from '../../test/support/network-namespace.js';
 import { startIn } from '../../test/support/generators.js';
-import { PROCFLOW, startExport } from '../../test/support/procflow.js';
+import { NODE, startExport } from '../../test/support/procflow.js';
 import { startProgram, type Teardown } from '../../test/support/program.js';
 import { PROJECT_ROOT } from '../../test/support/requirements.js';
 import { createCgroup } from '../../test/support/test-cgroup.js';
@@ -50,10 +50,10 @@ export async function measureStart(t: Teardown, length: 'short' | 'full'): Promi
 }
 
 async function startEmpty(t: Teardown): Promise<number> {
-  const [command, ...before] = PROCFLOW;
+  const [command, ...before] = NODE;
   const script = join(PROJECT_ROOT, 'build/bench/start/empty-process.js');
   const execNs = nowNs();
-  const program = startProgram(t, command, [...before.slice(0, -1), script]);
+  const program = startProgram(t, command, [...before, script]);
   await program.line('out', /^running$/);
   return (nowNs() - execNs) / MS_NS;
 }
@@ -90,9 +90,9 @@ async function startMetering(
 }
 
 async function takeSteps(t: Teardown, { a }: NamespacePair, cgroup: string): Promise<StartSteps> {
-  const [command, ...before] = PROCFLOW;
+  const [command, ...before] = NODE;
   const script = join(PROJECT_ROOT, 'build/bench/start/start-steps.js');
-  const args = [...before.slice(0, -1), script, a.name, a.interfaceName, cgroup];
+  const args = [...before, script, a.name, a.interfaceName, cgroup];
   const program = startProgram(t, command, args);
   return JSON.parse(await program.line('out', /^\{/)) as StartSteps;
 }

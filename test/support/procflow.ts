@@ -5,10 +5,10 @@ import { startProgram, type Program, type ProgramEnd, type Teardown } from './pr
 import { PROJECT_ROOT } from './requirements.js';
 
 /** Without NODE_OPTIONS, by which tap would put itself into the program under test. */
-export const PROCFLOW = [
-  ...['env', '-u', 'NODE_OPTIONS'],
-  ...[process.execPath, join(PROJECT_ROOT, 'bin/procflow')],
-] as const;
+export const PROCFLOW = ['env', '-u', 'NODE_OPTIONS', join(PROJECT_ROOT, 'bin/procflow')] as const;
+
+/** A program of its own, likewise. */
+export const NODE = ['env', '-u', 'NODE_OPTIONS', process.execPath] as const;
 
 interface MeteringOptions {
   readonly namespace?: Namespace;
