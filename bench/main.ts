@@ -6,6 +6,7 @@ import type { BenchSection } from './bench-section.js';
 import { measureExpiry } from './traffic/expiry.js';
 import { measureTraffic } from './traffic/traffic.js';
 import { measureApplications } from './applications/applications.js';
+import { measureContention } from './contention/contention.js';
 import { measurePacketCost } from './packet/packet-cost.js';
 import { measureExport } from './export/export.js';
 import { measureMemory } from './memory/memory.js';
@@ -21,6 +22,7 @@ const PARTS = {
   export: [measureExport],
   memory: [measureMemory],
   start: [measureStart],
+  contention: [measureContention],
 } as const satisfies Readonly<Record<string, readonly Measure[]>>;
 type Part = keyof typeof PARTS;
 
