@@ -4,7 +4,6 @@
 import { loadavg } from 'node:os';
 import type { BenchSection } from './bench-section.js';
 import { measureExpiry } from './traffic/expiry.js';
-import { measureContention } from './contention/contention.js';
 import { measureTraffic } from './traffic/traffic.js';
 import { measureApplications } from './applications/applications.js';
 import { measureContention } from './contention/contention.js';
