@@ -8,7 +8,6 @@ import {
 import { addressText } from '../daemon/collector-address.js';
 import { checkSampling, type CollectorConfig, type ExportConfig } from '../daemon/export-config.js';
 import type { ReplayConfig } from '../daemon/replay-config.js';
-import { runReplayExporter } from '../daemon/run-replay.js';
 import { runExporter, type MeterHooks } from '../daemon/run-meter.js';
 import {
   addControlOptions,
@@ -165,6 +164,7 @@ async function runReplayed(
     progress.clear();
     notice(io, line);
   };
+  const { runReplayExporter } = await import('../daemon/run-replay.js');
   const summary = await runReplayExporter(replay, config, {
     signal: io.stopSignal(),
     onNotice: say,

@@ -5,7 +5,6 @@ import { runMeter, type FlowContext } from '../daemon/run-meter.js';
 import { flowJson } from './flow-json.js';
 import { LineOutput } from './line-output.js';
 import { liveRow, LiveTable } from './live-line.js';
-import { runLiveReplay } from './live-replay.js';
 import { LiveSink, type FormatLine } from './live-sink.js';
 import {
   CAPTURE_HELP,
@@ -79,11 +78,15 @@ export function liveCommand(io: ProgramIo): Command {
   addReadOption(command);
   addTimingOptions(command, { activeTimeout: '5', idleTimeout: '2' });
   addFilterArgument(addMeterOptions(command)).addHelpText('after', MORE);
-  return command.action((filter: string[], options: LiveOptionValues) =>
-    options.read === undefined
-      ? runLive(io, options, filter)
-      : runLiveReplay(io, { ...options, read: options.read }, filter),
-  );
+  return command.action(async (filter: string[], options: LiveOptionValues) => {
+    const { read } = options;
+    if (read === undefined) {
+      await runLive(io, options, filter);
+      return;
+    }
+    const { runLiveReplay } = await import('./live-replay.js');
+    await runLiveReplay(io, { ...options, read }, filter);
+  });
 }
 
 async function runLive(

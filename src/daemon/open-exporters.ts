@@ -10,7 +10,6 @@ import {
 } from '../exporter/exporting-process.js';
 import type { MessageTransport } from '../exporter/delivery/message-transport.js';
 import { createFileTransport } from '../exporter/transports/file-transport.js';
-import { createTcpTransport } from '../exporter/transports/tcp-transport.js';
 import { createUdpTransport } from '../exporter/transports/udp-transport.js';
 import { createUnixTransport } from '../exporter/transports/unix-transport.js';
 import type { KernelClock } from '../flow/clock.js';
@@ -82,7 +81,7 @@ export async function openExporters(
   const exporters: ExportingProcess[] = [];
   try {
     for (const collector of collectors) {
-      const exporter = createChecked(collector, { ...context, interfaceNumber });
+      const exporter = await createChecked(collector, { ...context, interfaceNumber });
       await exporter.open();
       exporters.push(exporter);
     }
@@ -116,9 +115,12 @@ export async function openExporters(
 }
 
 /** What turns out to be impossible when all settings of a collector come together is its user's mistake. */
-function createChecked(collector: CollectorConfig, context: NumberedContext): ExportingProcess {
+async function createChecked(
+  collector: CollectorConfig,
+  context: NumberedContext,
+): Promise<ExportingProcess> {
   try {
-    return createExporter(collector, context);
+    return await createExporter(collector, context);
   } catch (error) {
     if (!(error instanceof ExportError) || error.code !== 'bad-option') throw error;
     const advice =
@@ -127,9 +129,12 @@ function createChecked(collector: CollectorConfig, context: NumberedContext): Ex
   }
 }
 
-function createExporter(collector: CollectorConfig, context: NumberedContext): ExportingProcess {
+async function createExporter(
+  collector: CollectorConfig,
+  context: NumberedContext,
+): Promise<ExportingProcess> {
   const { address } = collector;
-  const transport = createTransport(address, context.onNotice);
+  const transport = await createTransport(address, context.onNotice);
   const usual = isStream(address) ? STREAM_MESSAGE_OCTETS : DEFAULT_MAX_MESSAGE_OCTETS;
   return createExportingProcess(
     {
@@ -166,10 +171,11 @@ function createExporter(collector: CollectorConfig, context: NumberedContext): E
   );
 }
 
-function createTransport(
+/** What only few collectors need is loaded only for them: TLS is a good part of Node. */
+async function createTransport(
   address: CollectorAddress,
   onNotice: (line: string) => void,
-): MessageTransport {
+): Promise<MessageTransport> {
   switch (address.scheme) {
     case 'udp': {
       const { openUdpSocket: openSocket, sendDatagrams } = loadExportSockets();
@@ -177,6 +183,7 @@ function createTransport(
     }
     case 'tcp':
     case 'tls': {
+      const { createTcpTransport } = await import('../exporter/transports/tcp-transport.js');
       const { openSendQueue } = loadExportSockets();
       return createTcpTransport({ ...address, openSendQueue, onNotice });
     }
