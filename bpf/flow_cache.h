@@ -28,6 +28,10 @@
 
 #define TRAITS_ATTEMPTS 8
 
+/* entry.tos_and_tags */
+#define OUTER_TAG_SHIFT 8
+#define INNER_TAG_SHIFT 20
+
 /*
  * A page of traits: lanes that only grow, so that a clear one is 0. Largest length | inverted
  * smallest length | largest TTL | inverted smallest TTL | enum flow_flag and TCP flags.
@@ -60,22 +64,21 @@ struct end_owner {
 
 /*
  * The order matters: the kernel puts 80 octets before the value of an IPv4 flow, so that the first
- * 48 share a line of the CPU's cache with its key. They are what every packet reads or writes.
+ * 48 share a line of the CPU's cache with its key. They are what every packet reads or writes, and
+ * what a sweep reads of a flow that goes on.
  */
 struct flow_entry {
 	__u64 state;
 	__u64 last_ns;
 	__u64 traits[2];
-	__u32 tick; /* of the kernel's timer, at which last_ns was written */
-	__u16 vlan_id;
-	__u16 inner_vlan_id;
+	__u32 tick;	       /* of the kernel's timer, at which last_ns was written */
+	__u32 first_coarse;    /* first_ns in coarse time: all that a sweep needs to see */
 	struct end_owner near; /* begins with the cookie of its socket */
 	__u64 first_ns;
 	__u64 more_packets; /* beside those in `state` */
 	__u64 more_octets;
 	__u8 macs[2 * MAC_LENGTH];
-	__u8 tos;
-	__u8 padding[3];
+	__u32 tos_and_tags; /* TOS (8 bit) | outer VLAN id (12 bit) | inner VLAN id (12 bit) */
 };
 
 /* With what the kernel puts before them, entries of IPv6 fill its 256 octets. */
@@ -164,6 +167,12 @@ static __always_inline void empty_state(struct flow_entry *entry)
 	__sync_fetch_and_add(&entry->state, -(moved | STATE_EMPTYING));
 }
 
+static __always_inline void note_first(struct flow_entry *entry, __u64 now)
+{
+	entry->first_ns = now;
+	entry->first_coarse = coarse_time(now);
+}
+
 /*
  * Counts what was noted; false when the entry is dead and nothing was counted.
  * @seen: the state by which it was noted
@@ -176,7 +185,7 @@ static __always_inline bool add_counts(struct flow_entry *entry, __u64 seen, __u
 	if (before & STATE_DEAD)
 		return false;
 	if ((before ^ seen) & STATE_PAGE) { /* a sweep came in between */
-		entry->first_ns = now;
+		note_first(entry, now);
 		note_traits(page_of(entry, before), traits);
 	}
 	if ((before + counts) & STATE_HALF_FULL)
@@ -191,7 +200,7 @@ static __always_inline void note_time(struct flow_entry *entry, __u64 seen, __u6
 	bool is_first = !(seen & STATE_COUNTS);
 
 	if (is_first || entry->first_ns > now)
-		entry->first_ns = now;
+		note_first(entry, now);
 	if (is_first || entry->last_ns < now)
 		entry->last_ns = now;
 }
@@ -221,12 +230,12 @@ static __always_inline void begin_entry(struct flow_entry *entry, const struct p
 	__builtin_memset(entry, 0, sizeof(*entry));
 	entry->state = counts_of(p->segments, p->octets);
 	entry->traits[0] = traits_of_packet(p);
-	entry->first_ns = entry->last_ns = now;
+	note_first(entry, now);
+	entry->last_ns = now;
 	entry->tick = bpf_jiffies64();
-	entry->vlan_id = p->vlan_id;
-	entry->inner_vlan_id = p->inner_vlan_id;
 	__builtin_memcpy(entry->macs, p->macs, sizeof(entry->macs));
-	entry->tos = p->tos;
+	entry->tos_and_tags = p->tos | (__u32)p->vlan_id << OUTER_TAG_SHIFT |
+			      (__u32)p->inner_vlan_id << INNER_TAG_SHIFT;
 }
 
 #endif

@@ -174,6 +174,7 @@ struct expiry_settings {
 	__u64 active_timeout_ns;
 	__u64 idle_timeout_ns[IDLE_TIMEOUTS]; /* by enum idle_timeout */
 	__u64 early_until_ns; /* silent since then or longer: FLOW_END_LACK_OF_RESOURCES; 0: none */
+	__u64 clock_ns;	      /* the sweep's own: the clock, which it reads now and then */
 	__u32 scope;	      /* enum sweep_scope */
 	__u32 padding;
 };
@@ -259,7 +260,7 @@ struct exec_event {
 
 _Static_assert(sizeof(struct process_owner) == 48, "process_owner");
 _Static_assert(sizeof(struct flow_record) == 208, "flow_record");
-_Static_assert(sizeof(struct expiry_settings) == 80, "expiry_settings");
+_Static_assert(sizeof(struct expiry_settings) == 88, "expiry_settings");
 _Static_assert(sizeof(struct meter_settings) == 40, "meter_settings");
 _Static_assert(sizeof(struct replay_frame) == 24, "replay_frame");
 _Static_assert(sizeof(struct process_event) == 64, "process_event");

@@ -5,45 +5,28 @@
  */
 #include "flow_expiry.h"
 
-/*
- * One step of the walk. The fast way out is for what has not expired: nearly all of a large cache.
- * The key is copied because deletion wants it in the program's own memory.
- */
-#define SWEEP(map, key_type, version)                                                              \
-	SEC("iter/bpf_map_elem")                                                                   \
-	int sweep_##map(struct bpf_iter__bpf_map_elem *ctx)                                        \
+/* The key is copied because deletion wants it in the program's own memory. */
+#define WRITE_RECORD(name, map, key_type, version)                                                 \
+	static __always_inline void name(struct seq_file *seq, const key_type *entry_key,          \
+					 struct flow_entry *entry,                                 \
+					 const struct expiry_settings *settings, __u64 now)        \
 	{                                                                                          \
-		const key_type *entry_key = ctx->key;                                              \
-		struct flow_entry *entry = ctx->value;                                             \
-		struct seq_file *seq = ctx->meta->seq;                                             \
-		struct expiry_settings *settings;                                                  \
+		bool is_peek = settings->scope == SWEEP_PEEK;                                      \
 		enum take_result taken = NOTHING_TAKEN;                                            \
 		struct flow_record record = {};                                                    \
 		struct end_owner *far = NULL;                                                      \
-		bool is_peek;                                                                      \
-		key_type key;                                                                      \
-		__u32 zero = 0;                                                                    \
+		key_type key = *entry_key;                                                         \
                                                                                                    \
-		if (!entry_key || !entry)                                                          \
-			return 0;                                                                  \
-		settings = bpf_map_lookup_elem(&expiry_settings, &zero);                           \
-		if (!settings)                                                                     \
-			return 0;                                                                  \
-		if (settings->scope == SWEEP_LAST_SEEN)                                            \
-			return write_last_seen(seq, entry);                                        \
 		if (!has_room(seq)) {                                                              \
 			bpf_seq_write(seq, &record, sizeof(record)); /* read() comes again */      \
-			return 0;                                                                  \
+			return;                                                                    \
 		}                                                                                  \
-		is_peek = settings->scope == SWEEP_PEEK;                                           \
 		if (is_peek && !peek_record(entry, &record))                                       \
-			return 0;                                                                  \
+			return;                                                                    \
 		if (!is_peek)                                                                      \
-			taken = take_record(entry, entry_key->protocol, settings,                  \
-					    settings->now_ns ?: bpf_ktime_get_boot_ns(), &record); \
+			taken = take_record(entry, key.protocol, settings, now, &record);          \
 		if (!is_peek && taken == NOTHING_TAKEN)                                            \
-			return 0;                                                                  \
-		key = *entry_key;                                                                  \
+			return;                                                                    \
 		if (record.flags & FLOW_LOOPBACK)                                                  \
 			far = far_owner_v##version(&key, false);                                   \
 		if (record.packets) {                                                              \
@@ -53,11 +36,37 @@
 			bpf_seq_write(seq, &record, sizeof(record));                               \
 		}                                                                                  \
 		if (taken != TAKEN_DEAD)                                                           \
-			return 0;                                                                  \
+			return;                                                                    \
 		if (far)                                                                           \
 			forget_far_owner_v##version(&key);                                         \
 		if (!bpf_map_delete_elem(&map, &key))                                              \
 			count(FLOWS_DELETED, 1);                                                   \
+	}
+
+/* One step of the walk. */
+#define SWEEP(map, key_type, version)                                                              \
+	WRITE_RECORD(write_record_v##version, map, key_type, version)                              \
+                                                                                                   \
+	SEC("iter/bpf_map_elem")                                                                   \
+	int sweep_##map(struct bpf_iter__bpf_map_elem *ctx)                                        \
+	{                                                                                          \
+		const key_type *key = ctx->key;                                                    \
+		struct flow_entry *entry = ctx->value;                                             \
+		struct seq_file *seq = ctx->meta->seq;                                             \
+		struct expiry_settings *settings;                                                  \
+		__u32 zero = 0;                                                                    \
+		__u64 now;                                                                         \
+                                                                                                   \
+		if (!key || !entry)                                                                \
+			return 0;                                                                  \
+		settings = bpf_map_lookup_elem(&expiry_settings, &zero);                           \
+		if (!settings)                                                                     \
+			return 0;                                                                  \
+		if (settings->scope == SWEEP_LAST_SEEN)                                            \
+			return write_last_seen(seq, entry);                                        \
+		now = sweep_time(settings, ctx->meta->seq_num);                                    \
+		if (settings->scope == SWEEP_PEEK || may_end(entry, key->protocol, settings, now)) \
+			write_record_v##version(seq, key, entry, settings, now);                   \
 		return 0;                                                                          \
 	}
 

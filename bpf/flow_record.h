@@ -55,9 +55,9 @@ static __always_inline void fill_from_entry(struct flow_record *record, struct f
 	if (record->first_ns > record->last_ns) /* two CPUs began at once */
 		record->first_ns = record->last_ns;
 	fill_traits(record, *page_of(entry, state));
-	record->vlan_id = entry->vlan_id;
-	record->inner_vlan_id = entry->inner_vlan_id;
-	record->tos = entry->tos;
+	record->tos = entry->tos_and_tags;
+	record->vlan_id = entry->tos_and_tags >> OUTER_TAG_SHIFT & VLAN_ID_MASK;
+	record->inner_vlan_id = entry->tos_and_tags >> INNER_TAG_SHIFT;
 	__builtin_memcpy(record->destination_mac, &entry->macs[0], MAC_LENGTH);
 	__builtin_memcpy(record->source_mac, &entry->macs[MAC_LENGTH], MAC_LENGTH);
 }

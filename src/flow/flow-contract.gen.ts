@@ -54,14 +54,15 @@ export const PROCESS_OWNER = {
 } as const;
 
 export const EXPIRY_SETTINGS = {
-  size: 80,
+  size: 88,
   fields: {
     now_ns: { offset: 0, size: 8 },
     active_timeout_ns: { offset: 8, size: 8 },
     idle_timeout_ns: { offset: 16, size: 48 },
     early_until_ns: { offset: 64, size: 8 },
-    scope: { offset: 72, size: 4 },
-    padding: { offset: 76, size: 4 },
+    clock_ns: { offset: 72, size: 8 },
+    scope: { offset: 80, size: 4 },
+    padding: { offset: 84, size: 4 },
   },
 } as const;
 
