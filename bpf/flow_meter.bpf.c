@@ -32,8 +32,10 @@ __noinline int parse_frame(struct __sk_buff *skb, struct packet *p, bool etherne
 	return parse_packet(skb, p, ethernet, skb->wire_len);
 }
 
-METER_PLAIN(meter_plain_frame_v4, flows_v4, struct flow_key_v4, read_plain_v4, ETH_HEADER_LENGTH)
-METER_PLAIN(meter_plain_frame_v6, flows_v6, struct flow_key_v6, read_plain_v6, ETH_HEADER_LENGTH)
+METER_PLAIN(meter_plain_frame_v4, flows_v4, struct flow_key_v4, read_plain_v4, ETH_HEADER_LENGTH,
+	    count_metered)
+METER_PLAIN(meter_plain_frame_v6, flows_v6, struct flow_key_v6, read_plain_v6, ETH_HEADER_LENGTH,
+	    count_metered)
 
 static __always_inline bool meter_plain_frame(struct __sk_buff *skb, __u8 direction)
 {

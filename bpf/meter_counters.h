@@ -47,6 +47,17 @@ static __always_inline void count_metered(__u64 packets, __u64 octets)
 	}
 }
 
+/* As above, where packet programs interrupt each other: those of sockets. */
+static __always_inline void count_metered_atomically(__u64 packets, __u64 octets)
+{
+	struct meter_counters *counters = own_counters();
+
+	if (counters) {
+		__sync_fetch_and_add(&counters->slots[METERED_PACKETS], packets);
+		__sync_fetch_and_add(&counters->slots[METERED_OCTETS], octets);
+	}
+}
+
 /* Atomic: the packet programs of sockets interrupt each other. */
 static __always_inline void count_not_sampled(__u64 packets, __u64 octets)
 {

@@ -144,8 +144,9 @@ static __always_inline bool count_plain(struct flow_entry *entry, const struct p
  * False: the packet goes the long way. A global function, to have a stack of its own.
  * @offset: of the IP header
  * @has_socket: whether the packet comes with the socket by which it is metered
+ * @count_packet: count_metered, or its atomic form
  */
-#define METER_PLAIN(name, map, key_type, read, offset)                                             \
+#define METER_PLAIN(name, map, key_type, read, offset, count_packet)                               \
 	__noinline int name(struct __sk_buff *skb, __u8 direction, __u32 netns, bool has_socket)   \
 	{                                                                                          \
 		struct flow_entry *entry;                                                          \
@@ -163,7 +164,7 @@ static __always_inline bool count_plain(struct flow_entry *entry, const struct p
 		if (!entry || (has_socket && has_another_socket(skb, &entry->near.owner)) ||       \
 		    !count_plain(entry, &p))                                                       \
 			return false;                                                              \
-		count_metered(1, p.length);                                                        \
+		count_packet(1, p.length);                                                         \
 		return true;                                                                       \
 	}
 

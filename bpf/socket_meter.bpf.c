@@ -5,6 +5,7 @@
  */
 #include "flow_metering.h"
 #include "packet_socket.h"
+#include "plain_packet.h"
 #include "sampling.h"
 #include "unsampled_sender.h"
 
@@ -94,13 +95,30 @@ static __always_inline void meter_packet(struct __sk_buff *skb, struct metering 
 		return;
 	}
 	now = bpf_ktime_get_boot_ns();
-	/* Not as on interfaces: these programs interrupt each other. */
-	count(METERED_PACKETS, p->segments);
-	count(METERED_OCTETS, p->octets);
+	count_metered_atomically(p->segments, p->octets);
 	if (p->ip_version == 4)
 		meter_packet_v4(skb, m, direction, now);
 	else
 		meter_packet_v6(skb, m, direction, now);
+}
+
+METER_PLAIN(meter_plain_packet_v4, flows_v4, struct flow_key_v4, read_plain_v4, 0,
+	    count_metered_atomically)
+METER_PLAIN(meter_plain_packet_v6, flows_v6, struct flow_key_v6, read_plain_v6, 0,
+	    count_metered_atomically)
+
+/* A raw socket's packet may be a copy, and on loopback it may have been metered. */
+static __always_inline bool meter_plain_packet(struct __sk_buff *skb, __u8 direction)
+{
+	struct bpf_sock *sk = skb->sk;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	if (!sk || sk->type == SOCK_RAW)
+		return false;
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return meter_plain_packet_v4(skb, direction, netns_of(skb), true);
+	return skb->protocol == bpf_htons(ETH_P_IPV6) &&
+	       meter_plain_packet_v6(skb, direction, netns_of(skb), true);
 }
 
 static __always_inline void meter_sent(struct __sk_buff *skb, struct metering *m)
@@ -143,8 +161,11 @@ static __always_inline void meter_received(struct __sk_buff *skb, struct meterin
 SEC("cgroup_skb/egress")
 int socket_egress(struct __sk_buff *skb)
 {
-	struct metering *m = begin_metering(skb);
+	struct metering *m;
 
+	if (allows_short_way() && meter_plain_packet(skb, FLOW_EGRESS))
+		return PASS;
+	m = begin_metering(skb);
 	if (m) {
 		meter_sent(skb, m);
 		end_metering(m);
@@ -159,8 +180,11 @@ int socket_egress(struct __sk_buff *skb)
 SEC("cgroup_skb/ingress")
 int socket_ingress(struct __sk_buff *skb)
 {
-	struct metering *m = begin_metering(skb);
+	struct metering *m;
 
+	if (allows_short_way() && meter_plain_packet(skb, FLOW_INGRESS))
+		return PASS;
+	m = begin_metering(skb);
 	if (m) {
 		meter_received(skb, m);
 		end_metering(m);

@@ -1,4 +1,4 @@
-// The claim of docs/adr/0003-exact-expiry.md: two CPUs send into the same flows, and sweeps run
+// The claim of docs/adr/0018-one-word-counters.md: two CPUs send into the same flows, and sweeps run
 // without a pause. Nothing is lost or counted twice, and each record is consistent by itself.
 import { availableParallelism } from 'node:os';
 import t from 'tap';
