@@ -134,15 +134,30 @@ static __always_inline __u64 join_traits(__u64 a, __u64 b)
 	       (a | b) >> FLAGS_SHIFT << FLAGS_SHIFT;
 }
 
-/* An exchange only where the packet adds something, which is seldom. */
-static __always_inline void note_traits(__u64 *page, __u64 own)
+static __noinline int add_traits(__u64 *page, __u64 own)
 {
 	for (int i = 0; i < TRAITS_ATTEMPTS; i++) {
-		__u64 old = *(volatile __u64 *)page, joined = join_traits(old, own);
+		__u64 old = *(volatile __u64 *)page;
 
-		if (joined == old || __sync_val_compare_and_swap(page, old, joined) == old)
-			return;
+		if (__sync_val_compare_and_swap(page, old, join_traits(old, own)) == old)
+			return 0;
 	}
+	return 0;
+}
+
+static __always_inline bool covers(__u64 old, __u64 own)
+{
+	return (own & LANE_MAX_LENGTH) <= (old & LANE_MAX_LENGTH) &&
+	       (own & LANE_MIN_LENGTH) <= (old & LANE_MIN_LENGTH) &&
+	       (own & LANE_MAX_TTL) <= (old & LANE_MAX_TTL) &&
+	       (own & LANE_MIN_TTL) <= (old & LANE_MIN_TTL) && !((own & ~old) >> FLAGS_SHIFT);
+}
+
+/* Seldom does a packet add something: an exchange only then. */
+static __always_inline void note_traits(__u64 *page, __u64 own)
+{
+	if (!covers(*(volatile __u64 *)page, own))
+		add_traits(page, own);
 }
 
 static __always_inline __u64 *page_of(struct flow_entry *entry, __u64 state)

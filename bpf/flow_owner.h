@@ -22,6 +22,21 @@ static __always_inline enum flow_side own_side(const struct packet *p)
 	return p->at_receiver ? DESTINATION : SOURCE;
 }
 
+/* Reading it is cheaper than the helper, which makes one where there is none. */
+static __always_inline __u64 cookie_of_packet(struct __sk_buff *skb)
+{
+	__u64 cookie = 0;
+	struct sock *sk;
+
+	if (meter_settings.can_cast) {
+		sk = ((struct sk_buff *)bpf_cast_to_kern_ctx(skb))->sk;
+		if (!sk)
+			return 0;
+		cookie = sk->__sk_common.skc_cookie.counter;
+	}
+	return cookie ?: bpf_get_socket_cookie(skb);
+}
+
 /* Another socket on the same ports; a packet without one says nothing. */
 static __always_inline bool has_another_socket(struct __sk_buff *skb,
 					       const struct guarded_owner *known)
@@ -30,7 +45,7 @@ static __always_inline bool has_another_socket(struct __sk_buff *skb,
 
 	if (known->owner.method == ATTRIBUTION_KERNEL) /* time alone makes it look again */
 		return false;
-	cookie = bpf_get_socket_cookie(skb);
+	cookie = cookie_of_packet(skb);
 	return cookie && cookie != known->cookie;
 }
 

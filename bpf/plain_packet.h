@@ -20,24 +20,48 @@
 
 #define IPV4_PLAIN 0x45 /* version 4, no options */
 
-/* As far as TCP's flags. A shorter UDP packet goes the long way. */
+/* As far as TCP's flags; a shorter UDP packet goes the long way. */
 struct plain_transport {
-	__u16 source_port;
-	__u16 destination_port;
+	__u32 ports;
 	__u32 sequence;
 	__u32 acknowledgement;
 	__u16 tcp_flags;
-} __attribute__((packed));
+} __attribute__((packed, aligned(4)));
 
 struct plain_ipv4 {
-	struct ipv4_header ip;
+	__u8 version_and_length;
+	__u8 tos;
+	__u16 total_length;
+	__u16 id;
+	__u16 fragment;
+	__u8 ttl;
+	__u8 protocol;
+	__u16 checksum;
+	__u32 source;
+	__u32 destination;
 	struct plain_transport transport;
-} __attribute__((packed));
+} __attribute__((packed, aligned(4)));
 
 struct plain_ipv6 {
-	struct ipv6_header ip;
+	__u32 version_class_label;
+	__u16 payload_length;
+	__u8 next_header;
+	__u8 hop_limit;
+	__u32 source[4];
+	__u32 destination[4];
 	struct plain_transport transport;
-} __attribute__((packed));
+} __attribute__((packed, aligned(4)));
+
+/*
+ * By words: what is not said to be aligned the compiler copies octet by octet; and the kernel's
+ * hash reads the key by words, which waits for the stores where a word was written in parts.
+ */
+#define COPY_WORDS(to, from, octets)                                                               \
+	__builtin_memcpy(__builtin_assume_aligned(to, 4), __builtin_assume_aligned(&(from), 4),    \
+			 octets)
+
+/* As far as the packet has it: the structures are rounded up. */
+#define PLAIN_TRANSPORT_OCTETS 14
 
 /* What a plain packet tells beside its flow's key. */
 struct plain_packet {
@@ -49,21 +73,22 @@ struct plain_packet {
 /* Anything else that is set goes through all of a packet. */
 static __always_inline bool allows_short_way(void)
 {
-	return !meter_settings.sampling && !meter_settings.track_process &&
-	       meter_settings.track_level == TRACK_FULL;
+	return !meter_settings.track_process && meter_settings.track_level == TRACK_FULL &&
+	       !meter_settings.sampling;
 }
 
-/* Octets at a constant `offset`: directly where they are in the linear part of the skb, which is
- * cheaper. */
-static __always_inline bool copy_octets(struct __sk_buff *skb, __u32 offset, void *to, __u32 length)
+/*
+ * The headers at a constant offset: where they are if that is the linear part of the skb, which is
+ * cheaper, else a copy. NULL where there is less.
+ */
+static __always_inline const void *headers_at(struct __sk_buff *skb, __u32 offset, void *copy,
+					      __u32 length)
 {
-	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	const void *data = (void *)(long)skb->data + offset;
 
-	if (data + offset + length <= end) {
-		__builtin_memcpy(to, data + offset, length);
-		return true;
-	}
-	return !bpf_skb_load_bytes(skb, offset, to, length);
+	if (data + length <= (void *)(long)skb->data_end)
+		return data;
+	return bpf_skb_load_bytes(skb, offset, copy, length) ? NULL : copy;
 }
 
 static __always_inline bool
@@ -77,44 +102,52 @@ is_plain_transport(__u8 protocol, const struct plain_transport *transport, struc
 	return protocol == IPPROTO_TCP && !(p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST));
 }
 
-static __always_inline bool read_plain_v4(struct __sk_buff *skb, __u32 offset,
-					  struct flow_key_v4 *key, struct plain_packet *p)
+/* A key's last word: protocol, direction, no pid. */
+static __always_inline void set_kind(__u8 *to, __u8 protocol, __u8 direction)
 {
-	struct plain_ipv4 head;
+	__u32 kind = protocol | direction << 8;
 
-	if (!copy_octets(skb, offset, &head, sizeof(head)))
+	COPY_WORDS(to, kind, 4);
+}
+
+static __always_inline bool read_plain_v4(struct __sk_buff *skb, __u32 offset,
+					  struct flow_key_v4 *key, __u8 direction,
+					  struct plain_packet *p)
+{
+	struct plain_ipv4 copy;
+	const struct plain_ipv4 *head =
+		headers_at(skb, offset, &copy, IPV4_MIN_HEADER_LENGTH + PLAIN_TRANSPORT_OCTETS);
+
+	if (!head || head->version_and_length != IPV4_PLAIN ||
+	    head->fragment & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK) ||
+	    !is_plain_transport(head->protocol, &head->transport, p))
 		return false;
-	if (head.ip.version_and_length != IPV4_PLAIN ||
-	    head.ip.fragment & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK) ||
-	    !is_plain_transport(head.ip.protocol, &head.transport, p))
-		return false;
-	p->length = bpf_ntohs(head.ip.total_length);
-	p->ttl = head.ip.ttl;
-	__builtin_memcpy(key->source_address, head.ip.source, 4);
-	__builtin_memcpy(key->destination_address, head.ip.destination, 4);
-	key->source_port = head.transport.source_port;
-	key->destination_port = head.transport.destination_port;
-	key->protocol = head.ip.protocol;
+	p->length = bpf_ntohs(head->total_length);
+	p->ttl = head->ttl;
+	COPY_WORDS(key->source_address, head->source, 4);
+	COPY_WORDS(key->destination_address, head->destination, 4);
+	COPY_WORDS(&key->source_port, head->transport.ports, 4);
+	set_kind(&key->protocol, head->protocol, direction);
 	return true;
 }
 
 static __always_inline bool read_plain_v6(struct __sk_buff *skb, __u32 offset,
-					  struct flow_key_v6 *key, struct plain_packet *p)
+					  struct flow_key_v6 *key, __u8 direction,
+					  struct plain_packet *p)
 {
-	struct plain_ipv6 head;
+	struct plain_ipv6 copy;
+	const struct plain_ipv6 *head =
+		headers_at(skb, offset, &copy, IPV6_HEADER_LENGTH + PLAIN_TRANSPORT_OCTETS);
 
-	if (!copy_octets(skb, offset, &head, sizeof(head)))
+	if (!head || bpf_ntohl(head->version_class_label) >> 28 != 6 || !head->payload_length ||
+	    !is_plain_transport(head->next_header, &head->transport, p))
 		return false;
-	if (bpf_ntohl(head.ip.version_class_label) >> 28 != 6 || !head.ip.payload_length ||
-	    !is_plain_transport(head.ip.next_header, &head.transport, p))
-		return false;
-	p->length = bpf_ntohs(head.ip.payload_length) + IPV6_HEADER_LENGTH;
-	p->ttl = head.ip.hop_limit;
-	__builtin_memcpy(key->source_address, head.ip.source, ADDRESS_LENGTH);
-	__builtin_memcpy(key->destination_address, head.ip.destination, ADDRESS_LENGTH);
-	key->source_port = head.transport.source_port;
-	key->destination_port = head.transport.destination_port;
-	key->protocol = head.ip.next_header;
+	p->length = bpf_ntohs(head->payload_length) + IPV6_HEADER_LENGTH;
+	p->ttl = head->hop_limit;
+	COPY_WORDS(key->source_address, head->source, ADDRESS_LENGTH);
+	COPY_WORDS(key->destination_address, head->destination, ADDRESS_LENGTH);
+	COPY_WORDS(&key->source_port, head->transport.ports, 4);
+	set_kind(&key->protocol, head->next_header, direction);
 	return true;
 }
 
@@ -155,9 +188,7 @@ static __always_inline bool count_plain(struct flow_entry *entry, const struct p
                                                                                                    \
 		key.scope = netns;                                                                 \
 		key.interface_index = skb->ifindex;                                                \
-		key.direction_and_pid = direction;                                                 \
-		key.pid = 0;                                                                       \
-		if (!read(skb, offset, &key, &p) || skb->gso_size ||                               \
+		if (!read(skb, offset, &key, direction, &p) || skb->gso_size ||                    \
 		    p.length > skb->len - offset || key.interface_index == LOOPBACK_IFINDEX)       \
 			return false;                                                              \
 		entry = bpf_map_lookup_elem(&map, &key);                                           \

@@ -12,7 +12,13 @@ import { loadEmptyTwin } from '../empty-twin.js';
 import { median, medianAndSpread } from '../support/figures.js';
 import { isMain, printSection, type BenchLength } from '../support/section-text.js';
 import { giveOwner, openReceivers } from './receiving-socket.js';
-import { openSeriesRunner, type Series, type SeriesTimes } from './packet-series.js';
+import { openMapFloor } from './map-floor.js';
+import {
+  openSeriesRunner,
+  type Series,
+  type SeriesRunner,
+  type SeriesTimes,
+} from './packet-series.js';
 
 const VETH = 2; // the first interface of a namespace after lo
 const UDP = 17;
@@ -26,6 +32,7 @@ const MOST_FLOWS = 1_000_000;
 const PACKETS_OF_FEW = 200_000;
 const NEW_PACKETS = 10_000;
 const ROOM = MOST_FLOWS + 500_000;
+const FIRST_NEW_FLOW = 1 << 21; // above those that are in the cache
 
 interface Kind {
   readonly name: string;
@@ -121,9 +128,11 @@ export function measurePacketCost(t: Teardown, length: BenchLength): Promise<Ben
   t.teardown(() => namespace.close());
   const measured = namespace.run(() => {
     const receivers = openReceivers(t, [LOCAL_V4, LOCAL_V6], RECEIVER_PORT);
-    return ([4, 6] as const).flatMap((version) =>
-      kindsOf(version).flatMap((kind) => measureKind(kind, receivers, length)),
-    );
+    const kinds = [...kindsOf(4), ...kindsOf(6)];
+    return [
+      ...kinds.flatMap((kind) => measureKind(kind, receivers, length)),
+      ...measureFloor(length),
+    ];
   });
   return Promise.resolve(sectionOf(measured));
 }
@@ -142,13 +151,8 @@ function measureKind(
   ];
 }
 
-function measureFlows(
-  kind: Kind,
-  receivers: readonly number[],
-  flows: number,
-  isNew: boolean,
-  length: BenchLength,
-): Measured {
+/** Everything loaded anew: an empty cache, and no other kind's owners. */
+function withPrograms<Result>(capture: CaptureMode, body: (lab: Lab) => Result): Result {
   const released: (() => void)[] = [];
   const t: Teardown = {
     teardown: (release) => {
@@ -156,33 +160,78 @@ function measureFlows(
     },
   };
   try {
-    const real = BpfObject.load({
-      maxEntries: { flows_v4: ROOM, flows_v6: ROOM },
-      capture: kind.capture,
-    });
+    const real = BpfObject.load({ maxEntries: { flows_v4: ROOM, flows_v6: ROOM }, capture });
     t.teardown(() => real.close());
     const twin = loadEmptyTwin(real.unavailable);
     t.teardown(() => twin.close());
-    for (const fd of receivers) giveOwner(real, fd);
-    const runner = openSeriesRunner(t, real, twin);
-    const rounds = length === 'short' ? 5 : flows < MOST_FLOWS ? 25 : 7;
-    const packets = Math.max(flows, length === 'short' ? 20_000 : PACKETS_OF_FEW);
-    const series: Series = { ...kind, interfaceIndex: VETH, flows, packets, rounds, isNew: false };
-    if (!isNew) return { kind, flows, isNew, times: runner.run(series) };
-    // The cache is filled first; then every pass has flows of its own.
-    runner.run({ ...series, packets: flows, rounds: 1 });
-    const times = runner.run({
-      ...series,
-      flows: NEW_PACKETS,
-      packets: NEW_PACKETS,
-      rounds: 21,
-      isNew: true,
-      firstFlow: 1 << 21,
-    });
-    return { kind, flows, isNew, times };
+    return body({ t, real, runner: openSeriesRunner(t, real, twin) });
   } finally {
     for (let release = released.pop(); release !== undefined; release = released.pop()) release();
   }
+}
+
+interface Lab {
+  readonly t: Teardown;
+  readonly real: BpfObject;
+  readonly runner: SeriesRunner;
+}
+
+function roundsOf(flows: number, length: BenchLength): number {
+  if (length === 'short') return 5;
+  return flows < MOST_FLOWS ? 25 : 7;
+}
+
+/** A series over so many flows, which are in the cache after its first pass. */
+function seriesOf(
+  kind: Pick<Kind, 'program' | 'frame' | 'addressAt' | 'hasOwner'>,
+  flows: number,
+  length: BenchLength,
+): Series {
+  const packets = Math.max(flows, length === 'short' ? 20_000 : PACKETS_OF_FEW);
+  const rounds = roundsOf(flows, length);
+  return { ...kind, interfaceIndex: VETH, flows, packets, rounds, isNew: false };
+}
+
+/** The same, of flows that are not in the cache yet, each pass of other ones. */
+function newSeries(series: Series): Series {
+  const passes = { flows: NEW_PACKETS, packets: NEW_PACKETS, rounds: 21 };
+  return { ...series, ...passes, isNew: true, firstFlow: FIRST_NEW_FLOW };
+}
+
+function measureFlows(
+  kind: Kind,
+  receivers: readonly number[],
+  flows: number,
+  isNew: boolean,
+  length: BenchLength,
+): Measured {
+  return withPrograms(kind.capture, ({ real, runner }) => {
+    for (const fd of receivers) giveOwner(real, fd);
+    const series = seriesOf(kind, flows, length);
+    if (!isNew) return { kind, flows, isNew, times: runner.run(series) };
+    runner.run({ ...series, packets: flows, rounds: 1 });
+    return { kind, flows, isNew, times: runner.run(newSeries(series)) };
+  });
+}
+
+/** What the kernel's map alone costs: a lookup with one addition, an insertion. */
+function measureFloor(length: BenchLength): readonly Measured[] {
+  const frame = frames('udp', CLOSED_PORT)[4];
+  const base = { version: 4, capture: 'interface', program: 'flow_ingress', frame } as const;
+  const kind = { ...base, addressAt: ADDRESS_AT[4], hasOwner: false, flows: [] };
+  const counts = length === 'short' ? [1000] : [1000, 100_000, MOST_FLOWS];
+  return counts.flatMap((flows) =>
+    withPrograms('interface', ({ t, real, runner }) => {
+      const floor = openMapFloor(t, real);
+      const lookups = { ...seriesOf(kind, flows, length), instead: floor.lookup };
+      const found = runner.run(lookups);
+      const inserted = runner.run({ ...newSeries(lookups), instead: floor.insertion });
+      return [
+        { kind: { ...kind, name: 'floor: a lookup' }, flows, isNew: false, times: found },
+        { kind: { ...kind, name: 'floor: an insertion' }, flows, isNew: true, times: inserted },
+      ];
+    }),
+  );
 }
 
 function sectionOf(measured: readonly Measured[]): BenchSection {
@@ -191,7 +240,8 @@ function sectionOf(measured: readonly Measured[]): BenchSection {
     notes: [
       'Nanoseconds a packet under BPF_PROG_TEST_RUN: many different packets, each of its own flow, in',
       'passes that go to an empty program and to procflow’s in turn. "Added" is the difference of two',
-      'passes that followed each other. The first packet of a flow comes when the cache has that many.',
+      'passes that followed each other. The first packet of a flow comes when the cache has that many. The',
+      'floor is the kernel’s map alone: nothing is parsed, and no process is looked for.',
     ],
     header: ['packet', 'flows', 'empty program', 'procflow', 'added'],
     rows: measured.map((row) => [

@@ -20,6 +20,8 @@ const EXTRA_PASSES = 2;
 
 export interface Series {
   readonly program: string;
+  /** In the place of procflow's program. */
+  readonly instead?: number;
   readonly frame: Buffer;
   /** Where in the frame the last four octets of its source address are. */
   readonly addressAt: number;
@@ -78,7 +80,7 @@ export function openSeriesRunner(t: Teardown, real: BpfObject, twin: LoadedProgr
   return {
     run: (series) => {
       aim(TARGET.empty, twin.programFd(series.program));
-      aim(TARGET.real, real.programFd(series.program));
+      aim(TARGET.real, series.instead ?? real.programFd(series.program));
       const state = seriesState(series);
       update('series', 0, state);
       const passes = 2 * series.rounds + EXTRA_PASSES;

@@ -1,6 +1,7 @@
 // Sockets in the current network namespace that have a process as their owner, as if the meter's hooks
 // had seen it receive.
-import { createSocket, type Socket } from 'node:dgram';
+import { closeSync } from 'node:fs';
+import { loadExportSockets } from '../../src/bpf-loader/export-sockets.js';
 import { ATTRIBUTION_METHOD, OWNER_FLAG, PROCESS_OWNER } from '../../src/flow/flow-contract.gen.js';
 import type { BpfObject } from '../../src/bpf-loader/bpf-object.js';
 import type { Teardown } from '../../test/support/program.js';
@@ -14,23 +15,16 @@ export function openReceivers(
   addresses: readonly string[],
   port: number,
 ): readonly number[] {
+  const sockets = loadExportSockets();
   return addresses.map((address) => {
     const family = address.includes(':') ? 6 : 4;
-    // Answers at once, so that the socket is opened before the thread leaves the namespace.
-    const socket: Socket = createSocket({
-      type: `udp${family}`,
-      lookup: (_name, _options, done) => {
-        done(null, address, family);
-      },
-    });
+    const fd = sockets.openUdpSocket({ family, source: { address, port }, multicastHops: 1 });
     t.teardown(() => {
-      socket.close();
+      closeSync(fd);
     });
-    socket.bind({ port, address, exclusive: true });
-    return (socket as Socket & { readonly _handle?: { readonly fd: number } })._handle?.fd ?? -1;
+    return fd;
   });
 }
-
 /** @throws BpfError */
 export function giveOwner(object: BpfObject, socketFd: number): void {
   const key = Buffer.alloc(KEY_OCTETS);

@@ -76,7 +76,13 @@ const NS_PER_MS = 1e6;
 const ROUNDING_MS = 1;
 
 /** Maps for what is learned of processes: there are none. */
-const NOBODYS = { late_owners: 1, peer_owners: 1, unsampled_v4: 1, unsampled_v6: 1 } as const;
+const NOBODYS = {
+  late_owners: 1,
+  peer_owners: 1,
+  far_owners: 1,
+  unsampled_v4: 1,
+  unsampled_v6: 1,
+} as const;
 
 /** @throws BpfError with a message for the user */
 export function openFrameReplay(options: ReplayOptions): FrameReplay {

@@ -146,26 +146,40 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
 /** The programs, and what attaches them. */
 type Loaded = readonly [BpfObject, (filter: PacketFilter | undefined) => PacketCapture];
 
-/** What was learned of an owner must not be forgotten before the flow expires. */
-const MIN_OWNERS = 65_536;
+/**
+ * What is learned late of a socket's owner must not be forgotten before its flows expire. Of so many
+ * sockets at once; the kernel takes the memory for all of them, 9 MiB a map, whatever there is.
+ */
+const LATE_OWNERS = 65_536;
 
 /** Flows of sockets that are remembered though none of their packets was selected. */
 const UNSAMPLED_SENDERS = 8192;
 
 /** Room for those that appear before the surplus is seen. */
 const MIN_SPARE_FLOWS = 8192;
+const MIN_SPARE_SHARE = 1 / 32;
+const SPARE_SHARE = 1 / 4;
+
+/**
+ * The kernel makes a bucket of 16 octets for each flow that there may be, and as many as the next power
+ * of two: the spare room ends there.
+ */
+function roomFor(maxFlows: number): number {
+  const least = maxFlows + Math.max(MIN_SPARE_FLOWS, Math.ceil(maxFlows * MIN_SPARE_SHARE));
+  const buckets = 2 ** Math.ceil(Math.log2(least));
+  return Math.max(least, Math.min(buckets, maxFlows + Math.ceil(maxFlows * SPARE_SHARE)));
+}
 
 /** What both ways of capturing load with. */
 function loadOptions(options: CacheOptions): LoadOptions {
   const { maxFlows, sampling = NO_SAMPLING, trackLevel = 'full', trackProcess = false } = options;
-  const flows = maxFlows + Math.max(MIN_SPARE_FLOWS, Math.ceil(maxFlows / 4));
-  const owners = Math.max(MIN_OWNERS, maxFlows);
+  const flows = roomFor(maxFlows);
   const unsampled = sampling.kind === 'none' ? 1 : UNSAMPLED_SENDERS;
   const maxEntries = {
     flows_v4: flows,
     flows_v6: flows,
-    late_owners: owners,
-    peer_owners: owners,
+    late_owners: LATE_OWNERS,
+    peer_owners: LATE_OWNERS,
     unsampled_v4: unsampled,
     unsampled_v6: unsampled,
   };
