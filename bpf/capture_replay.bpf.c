@@ -74,9 +74,9 @@ static __always_inline void meter_replayed(struct __sk_buff *skb, struct meterin
 		return;
 	count_metered(packet->segments, packet->octets);
 	if (packet->ip_version == 4)
-		meter_replayed_v4(skb, m, FLOW_INGRESS, frame->time_ns);
+		meter_replayed_v4(skb, m->slot, FLOW_INGRESS, frame->time_ns);
 	else
-		meter_replayed_v6(skb, m, FLOW_INGRESS, frame->time_ns);
+		meter_replayed_v6(skb, m->slot, FLOW_INGRESS, frame->time_ns);
 }
 
 /*

@@ -78,9 +78,9 @@ static __always_inline void meter_any_frame(struct __sk_buff *skb, struct meteri
 		packet->flags |= FLOW_LOOPBACK;
 	count_metered(packet->segments, packet->octets);
 	if (packet->ip_version == 4)
-		meter_frame_v4(skb, m, direction, now);
+		meter_frame_v4(skb, m->slot, direction, now);
 	else
-		meter_frame_v6(skb, m, direction, now);
+		meter_frame_v6(skb, m->slot, direction, now);
 }
 
 static __always_inline int meter_frame(struct __sk_buff *skb, bool ethernet, __u8 direction)

@@ -27,7 +27,7 @@ struct {
  */
 struct metering {
 	__u32 busy;
-	__u32 padding;
+	__u32 slot; /* its own */
 	struct packet packet;
 	struct flow_entry entry;
 };
@@ -108,15 +108,21 @@ __noinline int match_fragment(struct packet *p, __u8 direction, __u64 now)
 	return 0;
 }
 
+static __always_inline struct metering *metering_of(__u32 slot)
+{
+	/* Not &i of a loop: up to kernel 6.12 the verifier forgets what a helper is given to read.
+	 */
+	return bpf_map_lookup_elem(&meterings, &slot);
+}
+
 /* NULL when all are in use, which is never seen, or there are none. */
 static __always_inline struct metering *begin_metering(struct __sk_buff *skb)
 {
 	for (__u32 i = 0; i < METERINGS; i++) {
-		/* Not &i: up to kernel 6.12 the verifier forgets what a helper is given to read. */
-		__u32 key = i;
-		struct metering *m = bpf_map_lookup_elem(&meterings, &key);
+		struct metering *m = metering_of(i);
 
 		if (m && !__sync_lock_test_and_set(&m->busy, 1)) {
+			m->slot = i;
 			__builtin_memset(&m->packet, 0, sizeof(m->packet));
 			return m;
 		}
@@ -139,13 +145,15 @@ static __always_inline void end_metering(struct metering *m)
 
 /* The packet as a record of its own, when the cache has no place for it. */
 #define METER_OVERFLOW(name, key_type, version)                                                    \
-	__noinline int name(struct metering *m, key_type *key)                                     \
+	__noinline int name(struct metering *m, key_type *packet_key)                              \
 	{                                                                                          \
 		struct flow_record *record;                                                        \
 		struct end_owner *far = NULL;                                                      \
+		key_type own_key, *key = &own_key; /* up to kernel 6.1 a map takes no other */     \
                                                                                                    \
-		if (!m || !key)                                                                    \
+		if (!m || !packet_key)                                                             \
 			return 0;                                                                  \
+		own_key = *packet_key;                                                             \
 		record = bpf_ringbuf_reserve(&flow_overflow, sizeof(*record), 0);                  \
 		if (!record) {                                                                     \
 			count(LOST_PACKETS, m->packet.segments);                                   \
@@ -168,12 +176,14 @@ static __always_inline void end_metering(struct metering *m)
 /*
  * A new flow goes into the cache with its first packet and its processes, as a whole. Once more, if
  * another CPU was faster, or if a dead entry stood there that is gone by now.
+ * @slot: of the packet's metering; not its address, which up to kernel 6.1 no map takes as a value
  */
 #define METER_IN(name, map, key_type, version, attribute)                                          \
 	METER_OVERFLOW(name##_overflow, key_type, version)                                         \
                                                                                                    \
-	__noinline int name(struct __sk_buff *skb, struct metering *m, __u8 direction, __u64 now)  \
+	__noinline int name(struct __sk_buff *skb, __u32 slot, __u8 direction, __u64 now)          \
 	{                                                                                          \
+		struct metering *m = metering_of(slot);                                            \
 		struct end_owner *far = NULL;                                                      \
 		struct flow_entry *entry;                                                          \
 		struct packet *p;                                                                  \

@@ -97,9 +97,9 @@ static __always_inline void meter_packet(struct __sk_buff *skb, struct metering 
 	now = bpf_ktime_get_boot_ns();
 	count_metered_atomically(p->segments, p->octets);
 	if (p->ip_version == 4)
-		meter_packet_v4(skb, m, direction, now);
+		meter_packet_v4(skb, m->slot, direction, now);
 	else
-		meter_packet_v6(skb, m, direction, now);
+		meter_packet_v6(skb, m->slot, direction, now);
 }
 
 METER_PLAIN(meter_plain_packet_v4, flows_v4, struct flow_key_v4, read_plain_v4, 0,
