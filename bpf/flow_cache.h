@@ -134,8 +134,11 @@ static __always_inline __u64 join_traits(__u64 a, __u64 b)
 	       (a | b) >> FLAGS_SHIFT << FLAGS_SHIFT;
 }
 
-static __noinline int add_traits(__u64 *page, __u64 own)
+/* Global, as empty_state: verified once, and not on each way to it. */
+__noinline int add_traits(__u64 *page, __u64 own)
 {
+	if (!page)
+		return 0;
 	for (int i = 0; i < TRAITS_ATTEMPTS; i++) {
 		__u64 old = *(volatile __u64 *)page;
 
@@ -170,16 +173,20 @@ static __always_inline __u64 *page_of(struct flow_entry *entry, __u64 state)
  * the next one is the first. Meanwhile no sweep takes the counters, and packets go on adding to the
  * half that is left.
  */
-static __always_inline void empty_state(struct flow_entry *entry)
+__noinline int empty_state(struct flow_entry *entry)
 {
-	__u64 state = __sync_fetch_and_or(&entry->state, STATE_EMPTYING), moved;
+	__u64 state, moved;
 
+	if (!entry)
+		return 0;
+	state = __sync_fetch_and_or(&entry->state, STATE_EMPTYING);
 	if (state & (STATE_EMPTYING | STATE_DEAD))
-		return;
+		return 0;
 	moved = state >= ONE_PACKET ? (state & STATE_COUNTS) - ONE_PACKET : 0;
 	entry->more_packets += moved >> PACKETS_SHIFT;
 	entry->more_octets += moved & STATE_OCTETS;
 	__sync_fetch_and_add(&entry->state, -(moved | STATE_EMPTYING));
+	return 0;
 }
 
 static __always_inline void note_first(struct flow_entry *entry, __u64 now)

@@ -56,7 +56,6 @@ enum unknown_reason {
 	REASON_NO_OWNER = 2,	   /* a socket that nobody was seen creating or using */
 	REASON_OWNER_CHANGING = 3, /* its owner was being written each time it was read */
 	REASON_FRAGMENT = 4,	   /* a later fragment whose first one is not known */
-	REASON_NOT_SEEN = 5,	   /* the packet was recorded without being attributed */
 	REASON_SHARED = 6,	   /* several processes use the socket, and which is forgotten */
 };
 
@@ -139,7 +138,7 @@ enum meter_counter {
 	CACHE_FULL_PACKETS,    /* of these, because the flow cache was full */
 	LOST_PACKETS,	       /* not recorded: the ring buffer was full too */
 	LOST_OCTETS,
-	EXPIRY_DEFERRED,     /* records left for the next sweep: a writer was still at work */
+	EXPIRY_DEFERRED,     /* flows left for the next sweep: their counters were being changed */
 	OWNERS_NOT_STORED,   /* no memory for a socket's owner */
 	FRAGMENTS_UNMATCHED, /* later fragments whose first one is not known: ports 0 */
 	PROCESS_EVENTS_LOST, /* of exec, fork and exit: their ring buffer was full */

@@ -218,27 +218,43 @@ static __always_inline bool is_without_pid(const struct packet *p)
 		return known.owner.pid;                                                            \
 	}                                                                                          \
                                                                                                    \
-	/* The end of p->side. */                                                                  \
-	__noinline int name##_end(struct __sk_buff *skb, struct packet *p, struct end_owner *end,  \
-				  key_type *key, __u64 now)                                        \
+	/* Once for each side: the verifier would follow both with what each of them finds. */     \
+	__noinline int name##_source(struct __sk_buff *skb, struct packet *p,                      \
+				     struct end_owner *end, key_type *key, __u64 now)              \
 	{                                                                                          \
-		if (!p || !end || !key)                                                            \
-			return 0;                                                                  \
-		name##_side(skb, p, end, key, p->side, now);                                       \
-		end->due = coarse_time(now) + (is_used(end) ? OWNER_RECHECK : OWNER_RETRY);        \
+		if (p && end && key)                                                               \
+			name##_side(skb, p, end, key, SOURCE, now);                                \
 		return 0;                                                                          \
+	}                                                                                          \
+                                                                                                   \
+	__noinline int name##_destination(struct __sk_buff *skb, struct packet *p,                 \
+					  struct end_owner *end, key_type *key, __u64 now)         \
+	{                                                                                          \
+		if (p && end && key)                                                               \
+			name##_side(skb, p, end, key, DESTINATION, now);                           \
+		return 0;                                                                          \
+	}                                                                                          \
+                                                                                                   \
+	static __always_inline void name##_end(struct __sk_buff *skb, struct packet *p,            \
+					       struct end_owner *end, key_type *key,               \
+					       enum flow_side side, __u64 now)                     \
+	{                                                                                          \
+		if (side == SOURCE)                                                                \
+			name##_source(skb, p, end, key, now);                                      \
+		else                                                                               \
+			name##_destination(skb, p, end, key, now);                                 \
+		end->due = coarse_time(now) + (is_used(end) ? OWNER_RECHECK : OWNER_RETRY);        \
 	}                                                                                          \
                                                                                                    \
 	static __always_inline void name(struct __sk_buff *skb, struct packet *p,                  \
 					 struct end_owner *near, struct end_owner *far,            \
 					 key_type *key, __u64 now)                                 \
 	{                                                                                          \
-		p->side = near_side(KEY_DIRECTION(key));                                           \
-		name##_end(skb, p, near, key, now);                                                \
-		if (!far)                                                                          \
-			return;                                                                    \
-		p->side = !p->side;                                                                \
-		name##_end(skb, p, far, key, now);                                                 \
+		enum flow_side side = near_side(KEY_DIRECTION(key));                               \
+                                                                                                   \
+		name##_end(skb, p, near, key, side, now);                                          \
+		if (far)                                                                           \
+			name##_end(skb, p, far, key, !side, now);                                  \
 	}
 
 #endif

@@ -41,7 +41,6 @@ struct packet {
 	bool first_fragment; /* carries the ports of those that follow */
 	bool later_fragment; /* carries none */
 	bool ports_unknown;  /* its first fragment has not been seen */
-	__u8 side;	     /* enum flow_side: which end's process is looked for */
 	__u8 at_receiver;    /* not 0: metered where it is received, skb->sk is the receiver's */
 };
 

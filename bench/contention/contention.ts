@@ -233,7 +233,7 @@ export async function measureContention(
     notes: [
       'flow_ingress in BPF_PROG_TEST_RUN, a process pinned to each CPU; only what ran while the other ran is counted.',
       `Many flows are ${amounts.cached}, one packet each in turn. No packet has a process.`,
-      'Where a hypervisor runs both CPUs as two threads of one core, one flow on both costs no more.',
+      'One flow on both cores costs no more where they share a cache, as two threads of a core do.',
     ],
     header: ['', 'median (least to most)', 'unit', 'to one core'],
     rows: ROWS.map(([text, name, base, unit]) => [

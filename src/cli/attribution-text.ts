@@ -11,7 +11,6 @@ const REASONS: Readonly<Record<keyof typeof UNKNOWN_REASON, string>> = {
   REASON_NO_OWNER: 'socket without owner',
   REASON_OWNER_CHANGING: 'owner changing',
   REASON_FRAGMENT: 'fragment without its first one',
-  REASON_NOT_SEEN: 'recorded without being attributed',
   REASON_SHARED: 'several processes on a socket',
 };
 

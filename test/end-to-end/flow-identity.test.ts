@@ -119,7 +119,8 @@ t.test('of more flows than are wanted the oldest end early', { skip }, async (t)
   const to = ['--to', '127.0.0.1', '--port', PORT, '--source-port', 20_000];
   await runGenerator(t, place, 'udp-client', ...to, '--flows', ALL);
   const last = 20_000 + ALL - WANTED - 1;
-  await live.line('out', new RegExp(`"flowEndReason":"lackOfResources".*Port":${last},`));
+  // All of them: where the kernel's walk has missed one, the next sweep ends it.
+  await live.lines('out', /"flowEndReason":"lackOfResources"/, ALL - WANTED);
   const flows = await finish();
   const early = flows.filter(({ flowEndReason }) => flowEndReason === 'lackOfResources');
   t.equal(flows.length, ALL);

@@ -101,6 +101,12 @@ export class Program {
     return found;
   }
 
+  /** @throws when the program ends, or time passes, before there are so many such lines */
+  async lines(stream: 'out' | 'err', pattern: RegExp, count: number): Promise<void> {
+    const found = (): number => this[stream].filter((line) => pattern.test(line)).length;
+    await this.#until(() => found() >= count, `${count} lines like ${pattern.source}`);
+  }
+
   /** Waits for the end and expects it to be a good one. */
   async success(): Promise<readonly Report[]> {
     await this.#until(() => this.hasEnded, 'its end');

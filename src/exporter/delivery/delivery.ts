@@ -64,6 +64,8 @@ export class Delivery {
   /** For room, in this sweep. */
   #waitedMs = 0;
   readonly #mostWaitMs: number;
+  /** They are no longer due, and in no backlog. */
+  #isSendingControl = false;
   /** Messages that are handed to the transport. */
   readonly #mostAtOnce: number;
 
@@ -156,7 +158,7 @@ export class Delivery {
     const { backlog, session } = this.#options;
     const endMs = performance.now() + mostMs;
     this.#movedMs = performance.now();
-    while (!(backlog.isEmpty && !session.isControlDue)) {
+    while (!backlog.isEmpty || session.isControlDue || this.#isSendingControl) {
       if (performance.now() - this.#movedMs > patienceMs || performance.now() > endMs) return;
       await sleep(POLL_MS);
       this.noteArrivals();
@@ -219,8 +221,13 @@ export class Delivery {
 
   /** Templates and options, and each of them before anything else. */
   async #transmitAll(messages: readonly ControlMessage[]): Promise<void> {
-    for (let left = messages; left.length > 0 && !this.#isStopped;) {
-      left = left.slice(await this.#transmit(left));
+    this.#isSendingControl = true;
+    try {
+      for (let left = messages; left.length > 0 && !this.#isStopped;) {
+        left = left.slice(await this.#transmit(left));
+      }
+    } finally {
+      this.#isSendingControl = false;
     }
   }
 
