@@ -27,7 +27,7 @@
 			taken = take_record(entry, key.protocol, settings, now, &record);          \
 		if (!is_peek && taken == NOTHING_TAKEN)                                            \
 			return;                                                                    \
-		if (record.flags & FLOW_LOOPBACK)                                                  \
+		if (key.interface_index == LOOPBACK_IFINDEX)                                       \
 			far = far_owner_v##version(&key, false);                                   \
 		if (record.packets) {                                                              \
 			FILL_FROM_KEY(&record, &key, version);                                     \

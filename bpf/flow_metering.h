@@ -167,6 +167,8 @@ static __always_inline void end_metering(struct metering *m)
 		if (m->packet.flags & FLOW_LOOPBACK)                                               \
 			far = far_owner_v##version(key, false);                                    \
 		fill_owners(record, &m->entry, far);                                               \
+		if (far) /* no entry will be deleted with it */                                    \
+			forget_far_owner_v##version(key);                                          \
 		fill_icmp(record);                                                                 \
 		bpf_ringbuf_submit(record, 0);                                                     \
 		count(SINGLE_PACKET_RECORDS, 1);                                                   \
