@@ -32,8 +32,7 @@ static __noinline struct end_owner *far_owner_v6(const struct flow_key_v6 *key, 
 
 	if (end || !create)
 		return end;
-	if (bpf_map_update_elem(&far_owners, key, &unknown_end, BPF_NOEXIST))
-		count(OWNERS_NOT_STORED, 1);
+	bpf_map_update_elem(&far_owners, key, &unknown_end, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&far_owners, key);
 }
 

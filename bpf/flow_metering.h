@@ -211,6 +211,8 @@ static __always_inline void end_metering(struct metering *m)
 		error = bpf_map_update_elem(&map, &key, &m->entry, BPF_NOEXIST);                   \
 		if (!error) {                                                                      \
 			count(FLOWS_CREATED, 1);                                                   \
+			if (p->flags & FLOW_LOOPBACK && !far)                                      \
+				count(OWNERS_NOT_STORED, 1);                                       \
 			return 0;                                                                  \
 		}                                                                                  \
 		if (error == -EEXIST) {                                                            \

@@ -46,17 +46,19 @@ export interface PacketLab {
   /** For those who do not want copies. */
   readonly cache: FlowCache;
   readonly counters: () => MeterCounters;
+  /** How many elements a hash map has. */
+  readonly elements: (map: string) => number;
   readonly close: () => void;
 }
 
 export function openPacketLab(
   maxFlows = 1024,
   timeouts: Partial<FlowTimeouts> = {},
-  load: Omit<LoadOptions, 'maxEntries'> = {},
+  load: Partial<LoadOptions> = {},
   cacheOptions: Omit<FlowCacheOptions, 'timeouts'> = {},
 ): PacketLab {
-  const maxEntries = { flows_v4: maxFlows, flows_v6: maxFlows };
-  const object = BpfObject.load({ maxEntries, hooks: false, ...load });
+  const maxEntries = { flows_v4: maxFlows, flows_v6: maxFlows, ...load.maxEntries };
+  const object = BpfObject.load({ hooks: false, ...load, maxEntries });
   const cache = openFlowCache(object, { timeouts: { ...NEVER, ...timeouts }, ...cacheOptions });
   return {
     run: (packet) => {
@@ -80,11 +82,28 @@ export function openPacketLab(
     flows: () => copyRecords(cache.flows()),
     cache,
     counters: cache.counters,
+    elements: (map) => countElements(object, map),
     close: () => {
       cache.close();
       object.close();
     },
   };
+}
+
+function countElements(object: BpfObject, name: string): number {
+  const { libbpf } = object;
+  const pointer = object.map(name);
+  const next = Buffer.alloc(libbpf.keyOctets(pointer));
+  const fd = libbpf.mapFd(pointer);
+  let elements = 0;
+  for (
+    let key: Buffer | null = null;
+    libbpf.nextKey(fd, key, next) === 0;
+    key = Buffer.from(next)
+  ) {
+    elements++;
+  }
+  return elements;
 }
 
 async function copyRecords(batches: AsyncIterable<FlowRecordBatch>): Promise<FlowRecord[]> {
