@@ -29,28 +29,14 @@ struct plain_transport {
 } __attribute__((packed, aligned(4)));
 
 struct plain_ipv4 {
-	__u8 version_and_length;
-	__u8 tos;
-	__u16 total_length;
-	__u16 id;
-	__u16 fragment;
-	__u8 ttl;
-	__u8 protocol;
-	__u16 checksum;
-	__u32 source;
-	__u32 destination;
+	struct ipv4_header ip;
 	struct plain_transport transport;
-} __attribute__((packed, aligned(4)));
+};
 
 struct plain_ipv6 {
-	__u32 version_class_label;
-	__u16 payload_length;
-	__u8 next_header;
-	__u8 hop_limit;
-	__u32 source[4];
-	__u32 destination[4];
+	struct ipv6_header ip;
 	struct plain_transport transport;
-} __attribute__((packed, aligned(4)));
+};
 
 /*
  * By words: what is not said to be aligned the compiler copies octet by octet; and the kernel's
@@ -118,16 +104,16 @@ static __always_inline bool read_plain_v4(struct __sk_buff *skb, __u32 offset,
 	const struct plain_ipv4 *head =
 		headers_at(skb, offset, &copy, IPV4_MIN_HEADER_LENGTH + PLAIN_TRANSPORT_OCTETS);
 
-	if (!head || head->version_and_length != IPV4_PLAIN ||
-	    head->fragment & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK) ||
-	    !is_plain_transport(head->protocol, &head->transport, p))
+	if (!head || head->ip.version_and_length != IPV4_PLAIN ||
+	    head->ip.fragment & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK) ||
+	    !is_plain_transport(head->ip.protocol, &head->transport, p))
 		return false;
-	p->length = bpf_ntohs(head->total_length);
-	p->ttl = head->ttl;
-	COPY_WORDS(key->source_address, head->source, 4);
-	COPY_WORDS(key->destination_address, head->destination, 4);
+	p->length = bpf_ntohs(head->ip.total_length);
+	p->ttl = head->ip.ttl;
+	COPY_WORDS(key->source_address, head->ip.source, 4);
+	COPY_WORDS(key->destination_address, head->ip.destination, 4);
 	COPY_WORDS(&key->source_port, head->transport.ports, 4);
-	set_kind(&key->protocol, head->protocol, direction);
+	set_kind(&key->protocol, head->ip.protocol, direction);
 	return true;
 }
 
@@ -139,15 +125,16 @@ static __always_inline bool read_plain_v6(struct __sk_buff *skb, __u32 offset,
 	const struct plain_ipv6 *head =
 		headers_at(skb, offset, &copy, IPV6_HEADER_LENGTH + PLAIN_TRANSPORT_OCTETS);
 
-	if (!head || bpf_ntohl(head->version_class_label) >> 28 != 6 || !head->payload_length ||
-	    !is_plain_transport(head->next_header, &head->transport, p))
+	if (!head || bpf_ntohl(head->ip.version_class_label) >> 28 != 6 ||
+	    !head->ip.payload_length ||
+	    !is_plain_transport(head->ip.next_header, &head->transport, p))
 		return false;
-	p->length = bpf_ntohs(head->payload_length) + IPV6_HEADER_LENGTH;
-	p->ttl = head->hop_limit;
-	COPY_WORDS(key->source_address, head->source, ADDRESS_LENGTH);
-	COPY_WORDS(key->destination_address, head->destination, ADDRESS_LENGTH);
+	p->length = bpf_ntohs(head->ip.payload_length) + IPV6_HEADER_LENGTH;
+	p->ttl = head->ip.hop_limit;
+	COPY_WORDS(key->source_address, head->ip.source, ADDRESS_LENGTH);
+	COPY_WORDS(key->destination_address, head->ip.destination, ADDRESS_LENGTH);
 	COPY_WORDS(&key->source_port, head->transport.ports, 4);
-	set_kind(&key->protocol, head->next_header, direction);
+	set_kind(&key->protocol, head->ip.next_header, direction);
 	return true;
 }
 
