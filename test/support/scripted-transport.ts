@@ -31,6 +31,8 @@ export class ScriptedTransport implements MessageTransport {
   readonly failures: Error[] = [];
   refused = 0;
   isClosed = false;
+  /** Whether a message was ever handed over. */
+  isAsked = false;
   /** Of the messages sent; undefined: all of them arrive at once. */
   arrivals: number | undefined;
   readonly #events = new EventEmitter().setMaxListeners(0);
@@ -86,6 +88,7 @@ export class ScriptedTransport implements MessageTransport {
 
   async send(bytes: Buffer, octets: number): Promise<void> {
     const number = this.#reported;
+    this.isAsked = true;
     this.#events.emit('change');
     await this.until(() => this.permits > 0 || !this.#isConnected || this.isClosed);
     if (this.isClosed) throw new ExportError('not-open', 'send', 'it is closed');

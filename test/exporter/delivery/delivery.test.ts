@@ -132,6 +132,24 @@ t.test('a collector that has missed something gets the templates again, in time'
   t.same(told()[0]?.slice(6), ['T#4', 'F5#4'], 'but later without another refusal');
 });
 
+t.test('the end waits also for templates that are on their way', async (t) => {
+  const transport = new ScriptedTransport(false);
+  transport.permits = 0;
+  const { delivery, told } = startDelivery(t, transport);
+  transport.connect();
+  const asked = transport.until(() => transport.isAsked);
+  await asked;
+  let isDrained = false;
+  const drained = delivery.drain(10_000).then(() => {
+    isDrained = true;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.notOk(isDrained, 'they are neither due nor in the backlog, but not sent');
+  transport.permit(1);
+  await drained;
+  t.same(told(), [['T#0']]);
+});
+
 t.test('a full backlog waits as long as messages leave it', async (t) => {
   const transport = new ScriptedTransport();
   transport.permits = 0;
