@@ -24,7 +24,7 @@ BPF_FLAGS := -O2 -g -mcpu=v3 -target bpf -Wall -Werror -ffile-prefix-map=$(CURDI
 C_SOURCES := $(wildcard bpf/*.[ch]) $(shell find test bench -name '*.[ch]')
 GENERATORS := $(patsubst test/%.c,build/test/%,$(wildcard test/generators/*.c))
 BENCH_GENERATORS := $(patsubst bench/%.c,build/bench/%,$(wildcard bench/generators/*.c))
-EMPTY_TWIN := build/bench/empty-twin.bpf.o
+EMPTY_TWIN := build/bench/empty-twin/empty-twin.bpf.o
 BENCH_OBJECTS := $(patsubst bench/%.bpf.c,build/bench/%.bpf.o,$(wildcard bench/*/*.bpf.c))
 TS_SOURCES := $(shell find $(wildcard src test scripts bench) -name "*.ts")
 
@@ -83,10 +83,10 @@ build/bench/%.bpf.o: bench/%.bpf.c Makefile
 
 -include $(BENCH_OBJECTS:.o=.d)
 
-$(EMPTY_TWIN): $(BPF_OBJECT) bench/empty-twin.sh
+$(EMPTY_TWIN): $(BPF_OBJECT) bench/empty-twin/empty-twin.sh
 	@mkdir -p $(@D)
 	@echo 'clang $@'
-	@bench/empty-twin.sh $< >$(@:.o=.c)
+	@bench/empty-twin/empty-twin.sh $< >$(@:.o=.c)
 	@$(CLANG) $(BPF_FLAGS) -c $(@:.o=.c) -o $@
 
 run: install-run ## show live which process talks to whom: IFACE=eth0 (default any), ARGS=--json

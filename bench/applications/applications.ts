@@ -18,7 +18,7 @@ import { median, medianAndSpread } from '../support/figures.js';
 import { cgroupCpuNs, softInterruptThreadsCpuNs } from '../support/resources.js';
 import { isMain, printSection, type BenchLength } from '../support/section-text.js';
 import { startWireNfcapd } from '../support/wire-nfcapd.js';
-import { startProcflow } from '../traffic/exporters.js';
+import { startEmptyHooks, startProcflow } from '../traffic/exporters.js';
 
 const REQUESTS = join(PROJECT_ROOT, 'build/bench/generators/requests');
 const IPERF_PORT = '5201';
@@ -56,7 +56,7 @@ type FigureName = keyof typeof FIGURES;
 type Values = Readonly<Record<FigureName, number>>;
 
 /** What there is beside the applications. */
-const SETTINGS = ['without', 'interfaces', 'sockets'] as const;
+const SETTINGS = ['without', 'hooks', 'interfaces', 'socketHooks', 'sockets'] as const;
 type Setting = (typeof SETTINGS)[number];
 type Rounds = Readonly<Record<Setting, readonly Values[]>>;
 
@@ -84,7 +84,13 @@ async function measureRounds(t: Teardown, rounds: number, seconds: number): Prom
   const b = { namespace: pair.b, cgroup: createCgroup(t, cgroup) };
   const wire = { t, pair, a, b, cgroup, seconds };
   await startServers(wire);
-  const measured: Record<Setting, Values[]> = { without: [], interfaces: [], sockets: [] };
+  const measured: Record<Setting, Values[]> = {
+    without: [],
+    hooks: [],
+    interfaces: [],
+    socketHooks: [],
+    sockets: [],
+  };
   for (let round = 0; round < rounds; round++) {
     for (let i = 0; i < SETTINGS.length; i++) {
       // Which one is first changes: none always has what another left behind.
@@ -110,6 +116,10 @@ function threadCount(): number {
 function measureWith(setting: Setting, wire: Wire): Promise<Values> {
   const { a, b, pair, cgroup } = wire;
   return withCleanup(async (t) => {
+    if (setting === 'hooks') {
+      for (const place of [a, b]) await startEmptyHooks(t, place, pair.a.interfaceName);
+    }
+    if (setting === 'socketHooks') await startEmptyHooks(t, { ...a, cgroup });
     if (setting === 'interfaces') {
       for (const place of [a, b]) {
         await startWireNfcapd(t, place);
@@ -199,9 +209,13 @@ function toSection(measured: Rounds, seconds: number): BenchSection {
       'iperf3, and a client with many small TCP connections (64 octets asked, 512 answered, a new connection each),',
       `one after the other and ${threadCount()} at a time, over a veth pair: without procflow, with one on the interface of`,
       `each end, and with one at the sockets of both. ${seconds} s each; median (least to most) of ${measured.without.length} rounds,`,
-      'ratios within a round. CPU is that of their processes, of procflow and nfcapd, and of ksoftirqd.',
+      'ratios within a round. Empty programs at all of procflow’s hooks, and nothing exported, are what the',
+      'kernel’s way to the hooks costs: also ratios of without. CPU is that of their processes, of procflow and nfcapd, and of ksoftirqd.',
     ],
-    header: ['', 'without', 'at both interfaces', 'of without', 'at sockets', 'of without'],
+    header: [
+      ...['', 'without', 'at both interfaces', 'of without', 'empty programs there', 'at sockets'],
+      ...['of without', 'empty programs there'],
+    ],
     rows: names.map((name) => {
       const { name: label, unit, digits }: Figure = FIGURES[name];
       return [
@@ -209,8 +223,10 @@ function toSection(measured: Rounds, seconds: number): BenchSection {
         medianAndSpread(of('without', name), digits),
         medianAndSpread(of('interfaces', name), digits),
         medianAndSpread(ratios('interfaces', name), 3),
+        medianAndSpread(ratios('hooks', name), 3),
         medianAndSpread(of('sockets', name), digits),
         medianAndSpread(ratios('sockets', name), 3),
+        medianAndSpread(ratios('socketHooks', name), 3),
       ];
     }),
     goals: names.flatMap((name) => goal(FIGURES[name], median(ratios('interfaces', name)))),

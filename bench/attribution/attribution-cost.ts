@@ -1,31 +1,23 @@
-// The cost of attribution: what procflow adds to a send or receive call and to a packet.
+// The cost of attribution: what procflow adds to a send or receive call. To a packet: bench/packet.
 // Usage: node build/bench/attribution/attribution-cost.js [--short]
 import { fileURLToPath } from 'node:url';
 import { measureCallCost, type CallCost, type CallTimes } from './call-cost.js';
 import { withCleanup } from '../support/cleanup.js';
 import { median, medianAndSpread, table, type Figures } from '../support/figures.js';
-import { measurePacketCost, type PacketTimes } from './packet-cost.js';
 
 /** What a call may cost more than with empty programs, when its socket's owner did not change. */
 const LIMIT_NS = 150;
 
 const LENGTHS = {
-  short: { rounds: 5, repetitions: 3, batches: 1000, repeat: 300_000 },
-  full: { rounds: 15, repetitions: 15, batches: 2000, repeat: 1_000_000 },
+  short: { rounds: 5, repetitions: 3, batches: 1000 },
+  full: { rounds: 15, repetitions: 15, batches: 2000 },
 } as const;
 
 export async function measureCost(length: keyof typeof LENGTHS): Promise<Figures> {
   return withCleanup(async (t) => {
-    const packets = measurePacketCost(t, LENGTHS[length]);
     const calls = await measureCallCost(t, LENGTHS[length]);
     return {
-      text: [
-        callTable(calls),
-        disturbance(calls),
-        verdict(calls.calls),
-        runsTable(calls),
-        packetTable(packets),
-      ]
+      text: [callTable(calls), disturbance(calls), verdict(calls.calls), runsTable(calls)]
         .filter((part) => part !== '')
         .join('\n\n'),
       isGood: worst(calls.calls, 'empty').addedNs <= LIMIT_NS,
@@ -91,18 +83,6 @@ function runsTable({ runs }: CallCost): string {
       String(runs),
       emptyNs.get(name)?.toFixed(0) ?? '-',
       (ns / runs).toFixed(0),
-    ]),
-  );
-}
-
-function packetTable(packets: readonly PacketTimes[]): string {
-  return table(
-    ['ns a packet of a known flow', 'empty program', 'procflow', 'added'],
-    packets.map(({ packet, empty, procflow }) => [
-      packet,
-      medianAndSpread(empty, 0),
-      medianAndSpread(procflow, 0),
-      (median(procflow) - median(empty)).toFixed(0),
     ]),
   );
 }

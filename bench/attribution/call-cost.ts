@@ -16,7 +16,7 @@ import {
   runsSince,
 } from '../support/bpf-statistics.js';
 import type { ProgramRuns } from '../support/bpf-statistics.js';
-import { loadEmptyTwin } from '../empty-twin.js';
+import { loadEmptyTwin } from '../empty-twin/empty-twin.js';
 
 const TIME_CALLS = join(PROJECT_ROOT, 'build/bench/generators/time-calls');
 const SETTINGS = ['nothing', 'empty', 'procflow'] as const;

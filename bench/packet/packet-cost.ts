@@ -8,7 +8,7 @@ import { createNamespacePair, bringUp } from '../../test/support/network-namespa
 import { ethernet, ipv4, ipv6, tcp, udp } from '../../test/support/packet-bytes.js';
 import type { Teardown } from '../../test/support/program.js';
 import type { BenchSection, Goal } from '../bench-section.js';
-import { loadEmptyTwin } from '../empty-twin.js';
+import { loadEmptyTwin } from '../empty-twin/empty-twin.js';
 import { median, medianAndSpread } from '../support/figures.js';
 import { isMain, printSection, type BenchLength } from '../support/section-text.js';
 import { giveOwner, openReceivers } from './receiving-socket.js';

@@ -5,11 +5,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startIn, type Place } from '../../test/support/generators.js';
-import { PROCFLOW, readSummary, type Summary } from '../../test/support/procflow.js';
+import { NODE, PROCFLOW, readSummary, type Summary } from '../../test/support/procflow.js';
 import type { Program, Teardown } from '../../test/support/program.js';
+import { PROJECT_ROOT } from '../../test/support/requirements.js';
 import { childrenOf } from '../support/resources.js';
 import { COLLECTOR_PORT } from '../support/wire-nfcapd.js';
 
+const EMPTY_HOOKS = join(PROJECT_ROOT, 'build/bench/empty-twin/empty-hooks.js');
 const CAPTURE_BUFFER_OCTETS = 64 << 20;
 const COLLECTOR = `127.0.0.1:${COLLECTOR_PORT}`;
 
@@ -64,6 +66,22 @@ export async function startProcflow(
       return { packets: summary.counter('METERED_PACKETS'), summary };
     },
   };
+}
+
+/**
+ * In the place of procflow, programs with nothing in them at the same hooks.
+ * @param interfaceName default: at the sockets of the place's cgroup
+ */
+export async function startEmptyHooks(
+  t: Teardown,
+  place: Required<Place>,
+  interfaceName?: string,
+): Promise<Program> {
+  const [command, ...before] = NODE;
+  const where = interfaceName === undefined ? [] : [interfaceName];
+  const program = startIn(t, place, command, ...before, EMPTY_HOOKS, place.cgroup, ...where);
+  await program.line('out', /^attached$/);
+  return program;
 }
 
 function given(option: string, value: number | undefined): string[] {

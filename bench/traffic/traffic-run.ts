@@ -27,7 +27,7 @@ import {
   trafgenEnd,
 } from '../support/trafgen.js';
 import { startWireNfcapd, type Collected } from '../support/wire-nfcapd.js';
-import { EXPORTERS, type ExporterName, type MeteredTraffic } from './exporters.js';
+import { EXPORTERS, startEmptyHooks, type ExporterName, type MeteredTraffic } from './exporters.js';
 
 const FRAME_OCTETS = 60;
 const SEED = 42;
@@ -73,14 +73,15 @@ export interface ExporterRun {
 
 export function runTraffic(
   scenario: Scenario,
-  setting: ExporterName | 'nothing',
+  setting: ExporterName | 'nothing' | 'hooks',
 ): Promise<TrafficRun> {
   return withCleanup(async (t) => {
     const pair = createQuietWire(t);
     const place = { namespace: pair.a, cgroup: createCgroup(t) };
-    if (setting === 'nothing') return transfer(t, pair, place, scenario, []);
-
     const { interfaceName } = pair.a;
+    if (setting === 'hooks') await startEmptyHooks(t, place, interfaceName);
+    if (setting === 'nothing' || setting === 'hooks') return transfer(t, pair, place, scenario, []);
+
     const nfcapd = await startWireNfcapd(t, place);
     const exporter = await EXPORTERS[setting]({
       t,

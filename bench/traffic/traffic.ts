@@ -8,7 +8,7 @@ import type { ExporterName } from './exporters.js';
 import { countFlows, runTraffic, type ExporterRun, type Scenario } from './traffic-run.js';
 import type { TrafficRun } from './traffic-run.js';
 
-const SETTINGS = ['nothing', 'procflow', 'softflowd', 'pmacctd'] as const;
+const SETTINGS = ['nothing', 'hooks', 'procflow', 'softflowd', 'pmacctd'] as const;
 const EXPORTERS = ['procflow', 'softflowd', 'pmacctd'] as const;
 const MOST_OF = { softflowd: 1 / 4, pmacctd: 1 / 10 } as const;
 
@@ -39,6 +39,8 @@ interface Runs {
   /** That the packets are of. */
   readonly flows: number;
   readonly nothing: readonly TrafficRun[];
+  /** With an empty program in the place of procflow's. */
+  readonly hooks: readonly TrafficRun[];
   readonly of: Readonly<Record<ExporterName, readonly MeteredRun[]>>;
 }
 
@@ -70,6 +72,13 @@ export async function measureTraffic(_t: unknown, length: BenchLength): Promise<
     ],
     rows: all.flatMap((runs) => [
       [`${runs.scenario.name}, nothing`, rate(runs.nothing), '-', '-', '-', '-', '-', '-'],
+      [
+        `${runs.scenario.name}, an empty program`,
+        rate(runs.hooks),
+        medianAndSpread(aboveNothing(runs, 'hooks', 'machineCpuNs'), 0),
+        medianAndSpread(aboveNothing(runs, 'hooks', 'ownCpuNs'), 0),
+        ...['-', '-', '-', '-'],
+      ],
       ...EXPORTERS.map((name) => row(runs, name)),
     ]),
     goals: all.flatMap((runs) => (runs.scenario.flows === 'few' ? costGoals(runs) : arrival(runs))),
@@ -80,16 +89,18 @@ export async function measureTraffic(_t: unknown, length: BenchLength): Promise<
 async function runRounds(scenario: Scenario, rounds: number): Promise<Runs> {
   const flows = await countFlows(scenario);
   const nothing: TrafficRun[] = [];
+  const hooks: TrafficRun[] = [];
   const of: Record<ExporterName, MeteredRun[]> = { procflow: [], softflowd: [], pmacctd: [] };
   for (let round = 0; round < rounds; round++) {
     for (let i = 0; i < SETTINGS.length; i++) {
       const setting = SETTINGS[(round + i) % SETTINGS.length] ?? 'nothing';
       const { exporter, ...run } = await runTraffic(scenario, setting);
       if (setting === 'nothing') nothing.push(run);
+      else if (setting === 'hooks') hooks.push(run);
       else if (exporter !== undefined) of[setting].push({ ...run, exporter });
     }
   }
-  return { scenario, flows, nothing, of };
+  return { scenario, flows, nothing, hooks, of };
 }
 
 function row(runs: Runs, name: ExporterName): readonly string[] {
@@ -123,11 +134,11 @@ function row(runs: Runs, name: ExporterName): readonly string[] {
 
 /** Nanoseconds a packet; the run with nothing in the same round is taken off. */
 function aboveNothing(
-  { nothing, of }: Runs,
-  name: ExporterName,
+  { nothing, hooks, of }: Runs,
+  name: ExporterName | 'hooks',
   cpu: 'machineCpuNs' | 'ownCpuNs',
 ): readonly number[] {
-  return of[name].map((run, round) => {
+  return (name === 'hooks' ? hooks : of[name]).map((run, round) => {
     const without = nothing[round];
     return without === undefined ? NaN : run[cpu] / run.packets - without[cpu] / without.packets;
   });
@@ -168,7 +179,11 @@ function inexact({ scenario }: Runs, run: MeteredRun): readonly string[] {
 }
 
 function othersShare(all: readonly Runs[]): string {
-  const runs = all.flatMap(({ nothing, of }) => [...nothing, ...EXPORTERS.flatMap((e) => of[e])]);
+  const runs = all.flatMap(({ nothing, hooks, of }) => [
+    ...nothing,
+    ...hooks,
+    ...EXPORTERS.flatMap((e) => of[e]),
+  ]);
   const seconds = runs.reduce((sum, run) => sum + run.measuredSeconds, 0);
   const used = runs.reduce((sum, run) => sum + run.othersCpuNs, 0) / 1e9;
   return `${((100 * used) / seconds).toFixed(0)} %`;

@@ -2,7 +2,7 @@
 // where not. A TCX link goes away with its descriptor; a filter stays after a crash, so it has a
 // handle and a priority of ours, by which the next start finds and replaces it.
 import { closeSync } from 'node:fs';
-import type { BpfObject } from './bpf-object.js';
+import type { LoadedPrograms } from './bpf-object.js';
 import { BpfError } from './bpf-error.js';
 import type { MeterProgram } from './filter/filter-program.js';
 import type { PacketFilter } from './filter/packet-filter.js';
@@ -74,7 +74,12 @@ function hooksFor(linkType: number): readonly Hook[] | string {
   return `its link layer (ARPHRD ${linkType}) is neither Ethernet nor plain IP`;
 }
 
-function attachTcx(object: BpfObject, ifindex: number, entry: Entry, where: string): () => void {
+function attachTcx(
+  object: LoadedPrograms,
+  ifindex: number,
+  entry: Entry,
+  where: string,
+): () => void {
   const { program, direction } = entry;
   const fd = object.libbpf.createLink(entry.fd, ifindex, ATTACH[direction].tcx, null);
   if (fd < 0) throw object.error(-fd, `attach ${program} to ${where} ${direction} (TCX)`);
@@ -84,7 +89,7 @@ function attachTcx(object: BpfObject, ifindex: number, entry: Entry, where: stri
 }
 
 function attachClsact(
-  object: BpfObject,
+  object: LoadedPrograms,
   ifindex: number,
   { program, direction, fd }: Entry,
   where: string,
@@ -105,7 +110,7 @@ function attachClsact(
 }
 
 /** @returns what removes the qdisc again, if it is ours */
-function ensureClsact(object: BpfObject, ifindex: number, where: string): () => void {
+function ensureClsact(object: LoadedPrograms, ifindex: number, where: string): () => void {
   const hook = tcHookArgument({ ifindex, attachPoint: CLSACT_BOTH });
   const result = object.libbpf.createTcHook(hook);
   if (result === -constants.errno.EEXIST) return () => undefined;
@@ -132,7 +137,7 @@ export function requireInterface(libc: Libc, interfaceName: string): number {
  *   filter cannot be one for it
  */
 export function attachInterface(
-  object: BpfObject,
+  object: LoadedPrograms,
   libc: Libc,
   interfaceName: string,
   { mode, filter }: { readonly mode: AttachMode; readonly filter?: PacketFilter | undefined },
@@ -171,7 +176,7 @@ export function attachInterface(
 }
 
 /** TCX if the kernel takes a link on the loopback interface's egress, else clsact. */
-export function probeAttachMode(object: BpfObject, libc: Libc): AttachMode {
+export function probeAttachMode(object: LoadedPrograms, libc: Libc): AttachMode {
   const fd = object.libbpf.createLink(
     object.programFd('flow_egress'),
     libc.interfaceIndex('lo'),

@@ -1,7 +1,7 @@
 // Metering at the sockets of a cgroup: in all network namespaces, without attaching to an interface.
 import { closeSync, readFileSync, statSync } from 'node:fs';
 import { BpfError } from './bpf-error.js';
-import type { BpfObject } from './bpf-object.js';
+import type { LoadedPrograms } from './bpf-object.js';
 import { FILTER_HOOKS } from './filter/filter-program.js';
 import type { PacketFilter } from './filter/packet-filter.js';
 import type { PacketCapture } from './packet-capture.js';
@@ -45,7 +45,7 @@ export function findWatchedCgroup(path: string | undefined): WatchedCgroup {
  * @throws BpfError, FilterError
  */
 export function captureAtSockets(
-  object: BpfObject,
+  object: LoadedPrograms,
   { path }: WatchedCgroup,
   filter?: PacketFilter,
 ): PacketCapture {

@@ -1,15 +1,19 @@
-// procflow's programs with nothing in them (bench/empty-twin.sh), loaded: they go through the same
+// procflow's programs with nothing in them (bench/empty-twin/empty-twin.sh), loaded: they go through the same
 // attaching as the real ones, whatever hooks these have.
 import { join } from 'node:path';
 import { getSystemErrorName } from 'node:util';
-import { BpfError } from '../src/bpf-loader/bpf-error.js';
-import { openLibbpf, type LoadedPrograms } from '../src/bpf-loader/bpf-object.js';
-import type { LinkPointer, MapPointer, ProgramPointer } from '../src/bpf-loader/native/libbpf.js';
-import { openArgument } from '../src/bpf-loader/native/libbpf-arguments.js';
-import { lastErrno } from '../src/bpf-loader/native/memory.js';
-import { PROJECT_ROOT } from '../test/support/requirements.js';
+import { BpfError } from '../../src/bpf-loader/bpf-error.js';
+import { openLibbpf, type LoadedPrograms } from '../../src/bpf-loader/bpf-object.js';
+import type {
+  LinkPointer,
+  MapPointer,
+  ProgramPointer,
+} from '../../src/bpf-loader/native/libbpf.js';
+import { openArgument } from '../../src/bpf-loader/native/libbpf-arguments.js';
+import { lastErrno } from '../../src/bpf-loader/native/memory.js';
+import { PROJECT_ROOT } from '../../test/support/requirements.js';
 
-const PATH = join(PROJECT_ROOT, 'build/bench/empty-twin.bpf.o');
+const PATH = join(PROJECT_ROOT, 'build/bench/empty-twin/empty-twin.bpf.o');
 
 /** @param unavailable programs that this kernel cannot run, as the real object has them */
 export function loadEmptyTwin(unavailable: ReadonlySet<string>): LoadedPrograms {
