@@ -49,11 +49,16 @@ struct plain_ipv6 {
 /* As far as the packet has it: the structures are rounded up. */
 #define PLAIN_TRANSPORT_OCTETS 14
 
-/* What a plain packet tells beside its flow's key. */
+/* What a plain packet tells beside its flow's key. Lengths at IP level. */
 struct plain_packet {
-	__u32 length; /* IP level */
+	__u32 segments; /* packets on the wire */
+	__u32 octets;	/* of all of them */
+	__u16 min_length;
+	__u16 max_length;
 	__u16 tcp_flags;
 	__u8 ttl;
+	__u8 ip_header_length;
+	__u8 tcp_header_length; /* 0: UDP */
 };
 
 /* Anything else that is set goes through all of a packet. */
@@ -82,9 +87,11 @@ is_plain_transport(__u8 protocol, const struct plain_transport *transport, struc
 {
 	if (protocol == IPPROTO_UDP) {
 		p->tcp_flags = 0;
+		p->tcp_header_length = 0;
 		return true;
 	}
 	p->tcp_flags = bpf_ntohs(transport->tcp_flags) & TCP_FLAGS_MASK;
+	p->tcp_header_length = bpf_ntohs(transport->tcp_flags) >> 12 << 2;
 	return protocol == IPPROTO_TCP && !(p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST));
 }
 
@@ -108,7 +115,8 @@ static __always_inline bool read_plain_v4(struct __sk_buff *skb, __u32 offset,
 	    head->ip.fragment & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK) ||
 	    !is_plain_transport(head->ip.protocol, &head->transport, p))
 		return false;
-	p->length = bpf_ntohs(head->ip.total_length);
+	p->octets = bpf_ntohs(head->ip.total_length);
+	p->ip_header_length = IPV4_MIN_HEADER_LENGTH;
 	p->ttl = head->ip.ttl;
 	COPY_WORDS(key->source_address, head->ip.source, 4);
 	COPY_WORDS(key->destination_address, head->ip.destination, 4);
@@ -129,12 +137,39 @@ static __always_inline bool read_plain_v6(struct __sk_buff *skb, __u32 offset,
 	    !head->ip.payload_length ||
 	    !is_plain_transport(head->ip.next_header, &head->transport, p))
 		return false;
-	p->length = bpf_ntohs(head->ip.payload_length) + IPV6_HEADER_LENGTH;
+	p->octets = bpf_ntohs(head->ip.payload_length) + IPV6_HEADER_LENGTH;
+	p->ip_header_length = IPV6_HEADER_LENGTH;
 	p->ttl = head->ip.hop_limit;
 	COPY_WORDS(key->source_address, head->ip.source, ADDRESS_LENGTH);
 	COPY_WORDS(key->destination_address, head->ip.destination, ADDRESS_LENGTH);
 	COPY_WORDS(&key->source_port, head->transport.ports, 4);
 	set_kind(&key->protocol, head->ip.next_header, direction);
+	return true;
+}
+
+/*
+ * Octets and packets as on the wire, as measure() of packet.h has them. An offloaded one is TCP's
+ * here: in a tunnel its outermost header would be another.
+ */
+static __always_inline bool measure_plain(struct __sk_buff *skb, __u32 offset,
+					  struct plain_packet *p)
+{
+	__u32 headers = p->ip_header_length + p->tcp_header_length;
+	__u32 available = skb->len - offset, gso_size = skb->gso_size, segments, last;
+
+	if (!gso_size) {
+		p->segments = 1;
+		p->min_length = p->max_length = p->octets;
+		return p->octets <= available;
+	}
+	segments = skb->gso_segs;
+	if (segments < 2 || p->tcp_header_length < TCP_MIN_HEADER_LENGTH || available <= headers)
+		return false;
+	last = available - headers - (segments - 1) * gso_size;
+	p->segments = segments;
+	p->octets = available + (segments - 1) * headers;
+	p->max_length = headers + gso_size;
+	p->min_length = headers + (last <= gso_size ? last : gso_size);
 	return true;
 }
 
@@ -155,9 +190,9 @@ static __always_inline bool count_plain(struct flow_entry *entry, const struct p
 		note_time(entry, seen, now);
 		entry->tick = tick;
 	}
-	traits = traits_of(p->length, p->length, p->ttl, p->tcp_flags);
+	traits = traits_of(p->min_length, p->max_length, p->ttl, p->tcp_flags);
 	note_traits(page_of(entry, seen), traits);
-	return add_counts(entry, seen, counts_of(1, p->length), traits, entry->last_ns);
+	return add_counts(entry, seen, counts_of(p->segments, p->octets), traits, entry->last_ns);
 }
 
 /*
@@ -175,14 +210,14 @@ static __always_inline bool count_plain(struct flow_entry *entry, const struct p
                                                                                                    \
 		key.scope = netns;                                                                 \
 		key.interface_index = skb->ifindex;                                                \
-		if (!read(skb, offset, &key, direction, &p) || skb->gso_size ||                    \
-		    p.length > skb->len - offset || key.interface_index == LOOPBACK_IFINDEX)       \
+		if (!read(skb, offset, &key, direction, &p) || !measure_plain(skb, offset, &p) ||  \
+		    key.interface_index == LOOPBACK_IFINDEX)                                       \
 			return false;                                                              \
 		entry = bpf_map_lookup_elem(&map, &key);                                           \
 		if (!entry || (has_socket && has_another_socket(skb, &entry->near.owner)) ||       \
 		    !count_plain(entry, &p))                                                       \
 			return false;                                                              \
-		count_packet(1, p.length);                                                         \
+		count_packet(p.segments, p.octets);                                                \
 		return true;                                                                       \
 	}
 

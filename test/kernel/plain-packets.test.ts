@@ -6,7 +6,12 @@ import { openNetworkNamespace } from '../../src/bpf-loader/network-namespace.js'
 import { FLOW_RECORD } from '../../src/flow/flow-contract.gen.js';
 import { createNamespacePair } from '../support/network-namespace.js';
 import { ethernet, ipv4, ipv6, tcp, udp, vlan } from '../support/packet-bytes.js';
-import { cannotLoadPrograms, openPacketLab, type PacketLab } from '../support/packet-lab.js';
+import {
+  cannotLoadPrograms,
+  openPacketLab,
+  type PacketLab,
+  type PacketRun,
+} from '../support/packet-lab.js';
 
 const skip = cannotLoadPrograms();
 const TCP = 6;
@@ -43,6 +48,21 @@ function framesV6(): readonly Buffer[] {
   ]);
 }
 
+/** Super-packets: TCP's segments, what the kernel left uncounted, and others that it does not segment so. */
+function offloaded(ip: (protocol: number, payload: Buffer) => Buffer): readonly PacketRun[] {
+  const data = ip(TCP, tcp(0x18, 2000));
+  const [gsoSize, wireLength] = [700, data.length + 2 * (data.length - 2000)];
+  return [
+    { bytes: data, gsoSize, gsoSegs: 3 },
+    { bytes: data, gsoSize, gsoSegs: 3, wireLength },
+    { bytes: data, gsoSize, gsoSegs: 0 },
+    { bytes: data, gsoSize: 3000, gsoSegs: 1 },
+    { bytes: data, gsoSize: 300, gsoSegs: 3 },
+    { bytes: ip(TCP, tcp(0x10, 0)), gsoSize, gsoSegs: 2 },
+    { bytes: ip(UDP, udp(2000)), gsoSize: 1000, gsoSegs: 2 },
+  ];
+}
+
 const { first_ns: first, last_ns: last } = FLOW_RECORD.fields;
 
 /** All of a record but its times. */
@@ -52,11 +72,12 @@ function described(bytes: Buffer): string {
     .toString('hex');
 }
 
-async function flowsOf(lab: PacketLab, frames: readonly Buffer[]): Promise<readonly string[]> {
+async function flowsOf(lab: PacketLab, packets: readonly PacketRun[]): Promise<readonly string[]> {
   const flows: string[] = [];
   for (const program of ['flow_ingress', 'flow_egress'] as const) {
     for (let round = 0; round < 3; round++) {
-      for (const bytes of frames) lab.run({ bytes, program, interfaceIndex: VETH, repeat: 20 });
+      for (const packet of packets)
+        lab.run({ ...packet, program, interfaceIndex: VETH, repeat: 20 });
     }
   }
   for await (const { bytes } of lab.cache.sweep('all')) {
@@ -67,9 +88,18 @@ async function flowsOf(lab: PacketLab, frames: readonly Buffer[]): Promise<reado
   return flows.sort();
 }
 
-for (const [version, frames] of [
-  ['IPv4', framesV4()],
-  ['IPv6', framesV6()],
+const packetsV4 = [
+  ...framesV4().map((bytes) => ({ bytes })),
+  ...offloaded((protocol, payload) => ethernet('ipv4', ipv4({ protocol }, payload))),
+];
+const packetsV6 = [
+  ...framesV6().map((bytes) => ({ bytes })),
+  ...offloaded((nextHeader, payload) => ethernet('ipv6', ipv6({ nextHeader }, payload))),
+];
+
+for (const [version, packets] of [
+  ['IPv4', packetsV4],
+  ['IPv6', packetsV6],
 ] as const) {
   t.test(`${version}: the short way counts what the long way counts`, { skip }, async (t) => {
     // Test runs are for an interface of the thread's namespace, which must be there.
@@ -80,7 +110,7 @@ for (const [version, frames] of [
     const long = openPacketLab(1024, {}, EVERY_PACKET);
     t.teardown(long.close);
     const [expected, found] = await namespace.run(() =>
-      Promise.all([flowsOf(long, frames), flowsOf(short, frames)]),
+      Promise.all([flowsOf(long, packets), flowsOf(short, packets)]),
     );
     t.ok(expected.length > 2, `${expected.length} flows`);
     t.same(found, expected);
