@@ -48,7 +48,8 @@ function packetLines({ activeFlows, counters, flows, collectors }: SessionStatis
   const count = (name: keyof NonNullable<typeof counters>): number => counters?.[name] ?? 0;
   const ignored = count('NON_IP_FRAMES') + count('MALFORMED_PACKETS');
   const lost = count('LOST_PACKETS');
-  const seen = count('METERED_PACKETS') + count('NOT_SAMPLED_PACKETS') + lost + ignored;
+  // Those that are lost were metered before.
+  const seen = count('METERED_PACKETS') + count('NOT_SAMPLED_PACKETS') + ignored;
   const sum = (value: (collector: CollectorStatistics) => number): number =>
     collectors.reduce((total, collector) => total + value(collector), 0);
   const records = sum((collector) => collector.records);

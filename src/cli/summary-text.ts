@@ -128,7 +128,10 @@ export type Loss = readonly [count: number, what: string];
 
 export function meterLosses({ counters, errors, flowsLeftBehind, deleted }: MeterSummary): Loss[] {
   return [
-    [counters?.LOST_PACKETS ?? 0, 'packets that were not metered: cache and ring buffer were full'],
+    [
+      counters?.LOST_PACKETS ?? 0,
+      `packets that were not metered (${counters?.LOST_OCTETS ?? 0} octets): cache and ring buffer were full`,
+    ],
     [counters?.OWNERS_NOT_STORED ?? 0, 'sockets without an owner: no memory for it'],
     [errors.sweeps, 'sweeps that failed'],
     [errors.rescans, 'looks for new interfaces that failed'],

@@ -69,6 +69,7 @@ class Exporter implements ExportingProcess {
   #isInSweep = false;
   #isAbandoned = false;
   readonly #hasTemplates: boolean;
+  readonly #hasUntoldLosses: () => boolean;
 
   constructor(options: ExportingProcessOptions, transport: MessageTransport) {
     const { version, maxMessageOctets } = options;
@@ -81,6 +82,7 @@ class Exporter implements ExportingProcess {
     this.#encoder = new FlowEncoder(plan, options, names);
     this.#uptime = new UptimeClock(options.clock);
     const control = controlMessages(plan, options, () => this.statistics());
+    this.#hasUntoldLosses = control.hasUntoldLosses;
     this.#session = new TransportSession({
       format: plan.format,
       observationDomainId: options.observationDomainId,
@@ -144,12 +146,22 @@ class Exporter implements ExportingProcess {
       // A session that could not begin has nothing to say, no templates either.
       if (this.#delivery.isStarted) {
         await this.#flush('all');
-        if (!this.#isAbandoned) await this.#delivery.drain(CLOSE_PATIENCE_MS, MOST_CLOSE_MS);
+        if (!this.#isAbandoned) await this.#drainToTheEnd();
       }
     } finally {
       this.#isOpen = false;
       await this.#delivery.stop();
     }
+  }
+
+  /** What was lost is told last, when no more can be. */
+  async #drainToTheEnd(): Promise<void> {
+    await this.#delivery.drain(CLOSE_PATIENCE_MS, MOST_CLOSE_MS);
+    // Where templates are still due, nobody listens.
+    if (this.#session.isControlDue || !this.#hasUntoldLosses()) return;
+    this.#session.expireOptions();
+    this.#delivery.wake();
+    await this.#delivery.drain(CLOSE_PATIENCE_MS, CLOSE_PATIENCE_MS);
   }
 
   statistics(): ExportStatistics {
@@ -207,20 +219,32 @@ function controlMessages(
   { templateFormat, templates, templateMessages }: ExportPlan,
   { status, optionsKinds, maxMessageOctets, observationDomainId }: ExportingProcessOptions,
   exporting: () => ExportStatistics,
-): ControlMessages {
-  const templatesOnly = { templates: () => templateMessages, options: () => [] };
+): ControlMessages & { readonly hasUntoldLosses: () => boolean } {
+  const templatesOnly = {
+    templates: () => templateMessages,
+    options: () => [],
+    hasUntoldLosses: () => false,
+  };
   if (status === undefined || templateFormat === undefined) return templatesOnly;
+  const kinds = optionsKinds ?? OPTIONS_KINDS;
   const options = createOptions({
     format: templateFormat,
     flowTemplates: templates,
-    kinds: optionsKinds ?? OPTIONS_KINDS,
+    kinds,
     sampling: status.sampling,
     maxMessageOctets,
     observationDomainId,
     exportingProcessId: process.pid,
   });
+  // Both only grow.
+  const losses = (): number => status.losses().packets + exporting().lostRecords;
+  let told = 0;
   return {
     templates: () => [...templateMessages, ...options.templateMessages],
-    options: () => options.dataMessages({ status, exporting }),
+    options: () => {
+      told = losses();
+      return options.dataMessages({ status, exporting });
+    },
+    hasUntoldLosses: () => kinds.has('reliability') && losses() > told,
   };
 }

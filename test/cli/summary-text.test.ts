@@ -130,7 +130,7 @@ t.test('live shows the counters that tell of trouble, and only those', async (t)
   const counters = { ...ZERO, METERED_PACKETS: 23, EXPIRY_DEFERRED: 5, ...trouble };
   const lines = liveSummaryLines({ ...SUMMARY, counters });
   t.same(lines.slice(2), [
-    'LOSS: 1 packets that were not metered: cache and ring buffer were full',
+    'LOSS: 1 packets that were not metered (60 octets): cache and ring buffer were full',
     '  MALFORMED_PACKETS    2',
     '  LOST_PACKETS         1',
     '  LOST_OCTETS          60',

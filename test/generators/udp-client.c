@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Sends N datagrams of S octets, from a connected or an unconnected socket, and exits at once. */
+/*
+ * Sends N datagrams of S octets, from a connected or an unconnected socket, and exits at once. An
+ * unconnected one may send to several ports in turn.
+ */
 #include "generator.h"
 
 struct plan {
@@ -10,6 +13,7 @@ struct plan {
 	long count;
 	long size;
 	long flows;
+	long ports;
 	long source_port;
 	long pause_ms;
 	long ttl;
@@ -52,12 +56,14 @@ static int open_client(const struct plan *plan, long flow)
 static void send_datagrams(const struct plan *plan, int socket_fd)
 {
 	static char payload[65507];
-	const struct sockaddr *to = plan->connected ? NULL : &plan->peer.any;
-	socklen_t length = plan->connected ? 0 : endpoint_length(&plan->peer);
+	union endpoint peer = plan->peer;
+	const struct sockaddr *to = plan->connected ? NULL : &peer.any;
+	socklen_t length = plan->connected ? 0 : endpoint_length(&peer);
 
 	for (long i = 0; i < plan->count; i++) {
 		if (i > 0 && plan->pause_ms > 0)
 			usleep(plan->pause_ms * 1000);
+		peer.v4.sin_port = htons(plan->port + i % plan->ports); /* IPv6 has it there too */
 		while (sendto(socket_fd, payload, plan->size, 0, to, length) != plan->size) {
 			/* what an ICMP error left behind: reported once, nothing was sent */
 			if (!plan->ignore_errors)
@@ -70,12 +76,12 @@ static void send_datagrams(const struct plan *plan, int socket_fd)
 
 static const char usage_text[] =
 	"udp-client --to ADDRESS --port N [--from ADDRESS] [--source-port N] [--count N] "
-	"[--pause MS] [--size N] [--flows N] [--ttl N] [--connected] [--read-echo] "
+	"[--pause MS] [--size N] [--flows N] [--ports N] [--ttl N] [--connected] [--read-echo] "
 	"[--ip-options] [--broadcast] [--ignore-errors] [--wait] [--fd N]";
 
 int main(int argc, char **argv)
 {
-	struct plan plan = {.count = 1, .size = 32, .flows = 1, .inherited_fd = -1};
+	struct plan plan = {.count = 1, .size = 32, .flows = 1, .ports = 1, .inherited_fd = -1};
 	const struct argument arguments[] = {
 		{"to", .text = &plan.address},
 		{"port", .number = &plan.port},
@@ -85,6 +91,7 @@ int main(int argc, char **argv)
 		{"pause", .number = &plan.pause_ms},
 		{"size", .number = &plan.size},
 		{"flows", .number = &plan.flows},
+		{"ports", .number = &plan.ports},
 		{"ttl", .number = &plan.ttl},
 		{"fd", .number = &plan.inherited_fd},
 		{"connected", .flag = &plan.connected},

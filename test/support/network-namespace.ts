@@ -93,6 +93,15 @@ function introduce(side: Side, peer: Side): void {
   }
 }
 
+/** An address on the wire that nobody has; the side's interface is up. */
+export function introduceStranger(
+  side: Side,
+  { ipv4, mac }: { readonly ipv4: string; readonly mac: string },
+): void {
+  const entry = [ipv4, 'lladdr', mac, 'dev', INTERFACE, 'nud', 'permanent'];
+  ip('-n', side.name, 'neigh', 'replace', ...entry);
+}
+
 /** The pair is still down: a meter that is attached before bringUp() sees the very first frame. */
 export function createNamespacePair(t: Teardown): NamespacePair {
   const [first, second] = [createNamespace(t), createNamespace(t)];

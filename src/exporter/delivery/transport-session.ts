@@ -63,6 +63,11 @@ export class TransportSession {
     this.#optionsSentMs = -Infinity;
   }
 
+  /** There is something new to tell. */
+  expireOptions(): void {
+    this.#optionsSentMs = -Infinity;
+  }
+
   get isControlDue(): boolean {
     return this.#areTemplatesDue() || this.#areOptionsDue();
   }
