@@ -8,6 +8,7 @@ import {
   tcOptions,
   testRunOptions,
 } from './libbpf-arguments.js';
+import { pinFunctions, type PinFunctions } from './libbpf-pins.js';
 import { copyMemory, copyMemoryTo } from './memory.js';
 
 /** koffi hands pointers out as plain bigints; the brands keep them apart. */
@@ -33,7 +34,7 @@ interface RingBuffer {
 }
 
 /** libbpf's functions. Integers are 0 or a file descriptor, or a negative errno. */
-export interface Libbpf {
+export interface Libbpf extends PinFunctions {
   readonly versionString: () => string;
   readonly openFile: (path: string, options: object) => ObjectPointer | null;
   readonly load: (object: ObjectPointer) => number;
@@ -167,6 +168,7 @@ export function loadLibbpf(path: string): Libbpf {
       koffi.pointer(tcOptions),
     ]),
     ...loadersWithoutObject(library),
+    ...pinFunctions(library),
     openRingBuffer: ringBufferOpener(library),
     testRun: library.func('bpf_prog_test_run_opts', 'int', [
       'int',

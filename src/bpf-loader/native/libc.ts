@@ -39,6 +39,7 @@ const F_WRLCK = 1;
 const F_UNLCK = 2;
 /** struct flock: short l_type, l_whence; off_t l_start, l_len (0: to the end); pid_t l_pid */
 const FLOCK_OCTETS = 32;
+const LOCK_EX_NB = 6;
 const CLONE_NEWNET = 0x40000000;
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
@@ -126,4 +127,10 @@ export function loadLibc(): Libc {
       return found;
     },
   };
+}
+
+/** flock(2) for one alone, without waiting: for directories, which cannot be open for writing; 0 or -1. */
+export function lockDirectory(fd: number): number {
+  const flock: (fd: number, operation: number) => number = libc('int flock(int fd, int operation)');
+  return flock(fd, LOCK_EX_NB);
 }
