@@ -32,34 +32,48 @@ __noinline int parse_frame(struct __sk_buff *skb, struct packet *p, bool etherne
 	return parse_packet(skb, p, ethernet, skb->wire_len);
 }
 
-METER_PLAIN(meter_plain_frame_v4, flows_v4, struct flow_key_v4, read_plain_v4, ETH_HEADER_LENGTH,
-	    count_metered)
-METER_PLAIN(meter_plain_frame_v6, flows_v6, struct flow_key_v6, read_plain_v6, ETH_HEADER_LENGTH,
-	    count_metered)
+METER_PLAIN(meter_plain_v4, flows_v4, struct flow_key_v4, read_plain_v4, count_metered)
+METER_PLAIN(meter_plain_v6, flows_v6, struct flow_key_v6, read_plain_v6, count_metered)
 
-static __always_inline bool meter_plain_frame(struct __sk_buff *skb, __u8 direction)
+static __always_inline bool meter_plain_frame(struct __sk_buff *skb, __u32 ip_offset,
+					      __u16 ethertype, __u8 direction)
+{
+	bool has_socket = direction == FLOW_EGRESS;
+	__u32 netns = meter_settings.netns;
+
+	if (ethertype == bpf_htons(ETH_P_IP))
+		return meter_plain_v4(skb, ip_offset, direction, netns, has_socket);
+	return ethertype == bpf_htons(ETH_P_IPV6) &&
+	       meter_plain_v6(skb, ip_offset, direction, netns, has_socket);
+}
+
+static __always_inline int meter_frame(struct __sk_buff *skb, __u8 direction)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	bool has_socket = direction == FLOW_EGRESS;
-	__u16 ethertype;
 
-	if (data + ETH_HEADER_LENGTH > end)
-		return false;
-	ethertype = *(__u16 *)(data + 2 * MAC_LENGTH);
-	if (ethertype == bpf_htons(ETH_P_IP))
-		return meter_plain_frame_v4(skb, direction, meter_settings.netns, has_socket);
-	return ethertype == bpf_htons(ETH_P_IPV6) &&
-	       meter_plain_frame_v6(skb, direction, meter_settings.netns, has_socket);
+	if (!allows_short_way() || data + ETH_HEADER_LENGTH > end ||
+	    !meter_plain_frame(skb, ETH_HEADER_LENGTH, *(__u16 *)(data + 2 * MAC_LENGTH),
+			       direction))
+		go_long_way(skb, direction, true);
+	return TC_ACT_UNSPEC;
+}
+
+/* Devices without a link layer: the kernel has noted which protocol it is. */
+static __always_inline int meter_packet_alone(struct __sk_buff *skb, __u8 direction)
+{
+	if (!allows_short_way() || !meter_plain_frame(skb, 0, skb->protocol, direction))
+		go_long_way(skb, direction, false);
+	return TC_ACT_UNSPEC;
 }
 
 /* The long way of a packet: all that can be in it, and a flow's first. */
-static __always_inline void meter_any_frame(struct __sk_buff *skb, struct metering *m,
-					    bool ethernet, __u8 direction)
+static __always_inline void meter_any_frame(struct __sk_buff *skb, struct metering *m)
 {
 	struct packet *packet = &m->packet;
+	__u8 direction = m->direction;
 	__u64 now;
 
-	switch (parse_frame(skb, packet, ethernet)) {
+	switch (parse_frame(skb, packet, m->ethernet)) {
 	case PARSE_NOT_IP:
 		count(NON_IP_FRAMES, 1);
 		return;
@@ -83,15 +97,13 @@ static __always_inline void meter_any_frame(struct __sk_buff *skb, struct meteri
 		meter_frame_v6(skb, m->slot, direction, now);
 }
 
-static __always_inline int meter_frame(struct __sk_buff *skb, bool ethernet, __u8 direction)
+SEC("tc")
+int frame_long_way(struct __sk_buff *skb)
 {
-	struct metering *m;
+	struct metering *m = arrive_on_long_way(skb);
 
-	if (ethernet && allows_short_way() && meter_plain_frame(skb, direction))
-		return TC_ACT_UNSPEC;
-	m = begin_metering(skb);
 	if (m) {
-		meter_any_frame(skb, m, ethernet, direction);
+		meter_any_frame(skb, m);
 		end_metering(m);
 	}
 	return TC_ACT_UNSPEC;
@@ -104,23 +116,23 @@ static __always_inline int meter_frame(struct __sk_buff *skb, bool ethernet, __u
 SEC("tc")
 int flow_ingress(struct __sk_buff *skb)
 {
-	return meter_frame(skb, true, FLOW_INGRESS);
+	return meter_frame(skb, FLOW_INGRESS);
 }
 
 SEC("tc")
 int flow_egress(struct __sk_buff *skb)
 {
-	return meter_frame(skb, true, FLOW_EGRESS);
+	return meter_frame(skb, FLOW_EGRESS);
 }
 
 SEC("tc")
 int flow_ingress_ip(struct __sk_buff *skb)
 {
-	return meter_frame(skb, false, FLOW_INGRESS);
+	return meter_packet_alone(skb, FLOW_INGRESS);
 }
 
 SEC("tc")
 int flow_egress_ip(struct __sk_buff *skb)
 {
-	return meter_frame(skb, false, FLOW_EGRESS);
+	return meter_packet_alone(skb, FLOW_EGRESS);
 }

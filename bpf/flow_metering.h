@@ -27,7 +27,10 @@ struct {
  */
 struct metering {
 	__u32 busy;
-	__u32 slot; /* its own */
+	__u32 slot;	 /* its own */
+	__u32 others_cb; /* what another program left where the slot is handed over */
+	__u8 direction;
+	bool ethernet;
 	struct packet packet;
 	struct flow_entry entry;
 };
@@ -115,6 +118,12 @@ static __always_inline struct metering *metering_of(__u32 slot)
 	return bpf_map_lookup_elem(&meterings, &slot);
 }
 
+static __always_inline void count_lost(struct __sk_buff *skb)
+{
+	count(LOST_PACKETS, skb->gso_segs ?: 1);
+	count(LOST_OCTETS, skb->len);
+}
+
 /* NULL when all are in use, which is never seen, or there are none. */
 static __always_inline struct metering *begin_metering(struct __sk_buff *skb)
 {
@@ -127,14 +136,53 @@ static __always_inline struct metering *begin_metering(struct __sk_buff *skb)
 			return m;
 		}
 	}
-	count(LOST_PACKETS, skb->gso_segs ?: 1);
-	count(LOST_OCTETS, skb->len);
+	count_lost(skb);
 	return NULL;
 }
 
 static __always_inline void end_metering(struct metering *m)
 {
 	*(volatile __u32 *)&m->busy = 0;
+}
+
+/*
+ * The long way of a packet is a program of its own: the kernel verifies it once for both
+ * directions, and the short way need not share its stack. The loader puts it here.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} long_way SEC(".maps");
+
+#define SLOT_CB 4 /* of the words that an skb has for programs */
+
+/* Returns only where the packet cannot be metered, which is counted. */
+static __always_inline void go_long_way(struct __sk_buff *skb, __u8 direction, bool ethernet)
+{
+	struct metering *m = begin_metering(skb);
+
+	if (!m)
+		return;
+	m->direction = direction;
+	m->ethernet = ethernet;
+	m->others_cb = skb->cb[SLOT_CB];
+	skb->cb[SLOT_CB] = m->slot;
+	bpf_tail_call(skb, &long_way, 0);
+	skb->cb[SLOT_CB] = m->others_cb;
+	count_lost(skb);
+	end_metering(m);
+}
+
+/* What the program of the long way begins with; it ends with end_metering(). */
+static __always_inline struct metering *arrive_on_long_way(struct __sk_buff *skb)
+{
+	struct metering *m = metering_of(skb->cb[SLOT_CB]);
+
+	if (m)
+		skb->cb[SLOT_CB] = m->others_cb;
+	return m;
 }
 
 /*

@@ -196,13 +196,14 @@ static __always_inline bool count_plain(struct flow_entry *entry, const struct p
 }
 
 /*
- * False: the packet goes the long way. A global function, to have a stack of its own.
+ * False: the packet goes the long way.
  * @offset: of the IP header
  * @has_socket: whether the packet comes with the socket by which it is metered
  * @count_packet: count_metered, or its atomic form
  */
-#define METER_PLAIN(name, map, key_type, read, offset, count_packet)                               \
-	__noinline int name(struct __sk_buff *skb, __u8 direction, __u32 netns, bool has_socket)   \
+#define METER_PLAIN(name, map, key_type, read, count_packet)                                       \
+	static __always_inline bool name(struct __sk_buff *skb, __u32 offset, __u8 direction,      \
+					 __u32 netns, bool has_socket)                             \
 	{                                                                                          \
 		struct flow_entry *entry;                                                          \
 		struct plain_packet p;                                                             \

@@ -102,9 +102,9 @@ static __always_inline void meter_packet(struct __sk_buff *skb, struct metering 
 		meter_packet_v6(skb, m->slot, direction, now);
 }
 
-METER_PLAIN(meter_plain_packet_v4, flows_v4, struct flow_key_v4, read_plain_v4, 0,
+METER_PLAIN(meter_plain_packet_v4, flows_v4, struct flow_key_v4, read_plain_v4,
 	    count_metered_atomically)
-METER_PLAIN(meter_plain_packet_v6, flows_v6, struct flow_key_v6, read_plain_v6, 0,
+METER_PLAIN(meter_plain_packet_v6, flows_v6, struct flow_key_v6, read_plain_v6,
 	    count_metered_atomically)
 
 /* A raw socket's packet may be a copy, and on loopback it may have been metered. */
@@ -116,9 +116,9 @@ static __always_inline bool meter_plain_packet(struct __sk_buff *skb, __u8 direc
 	if (!sk || sk->type == SOCK_RAW)
 		return false;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return meter_plain_packet_v4(skb, direction, netns_of(skb), true);
+		return meter_plain_packet_v4(skb, 0, direction, netns_of(skb), true);
 	return skb->protocol == bpf_htons(ETH_P_IPV6) &&
-	       meter_plain_packet_v6(skb, direction, netns_of(skb), true);
+	       meter_plain_packet_v6(skb, 0, direction, netns_of(skb), true);
 }
 
 static __always_inline void meter_sent(struct __sk_buff *skb, struct metering *m)
@@ -153,23 +153,32 @@ static __always_inline void meter_received(struct __sk_buff *skb, struct meterin
 		meter_packet(skb, m, FLOW_INGRESS);
 }
 
+SEC("cgroup/skb")
+int packet_long_way(struct __sk_buff *skb)
+{
+	struct metering *m = arrive_on_long_way(skb);
+
+	if (m) {
+		if (m->direction == FLOW_EGRESS)
+			meter_sent(skb, m);
+		else
+			meter_received(skb, m);
+		end_metering(m);
+	}
+	return PASS;
+}
+
 /*
  * cgroup_skb, not TC: one place for all network namespaces, and the packet has its socket in both
  * directions. Egress runs when the packet has left its IP layer, before it is fragmented. Kernel
- * 4.10, with the socket's owner 5.2.
+ * 4.10, with the socket's owner 5.2. Not of the sections of one direction: a tail call goes only
+ * to a program of the same.
  */
-SEC("cgroup_skb/egress")
+SEC("cgroup/skb")
 int socket_egress(struct __sk_buff *skb)
 {
-	struct metering *m;
-
-	if (allows_short_way() && meter_plain_packet(skb, FLOW_EGRESS))
-		return PASS;
-	m = begin_metering(skb);
-	if (m) {
-		meter_sent(skb, m);
-		end_metering(m);
-	}
+	if (!allows_short_way() || !meter_plain_packet(skb, FLOW_EGRESS))
+		go_long_way(skb, FLOW_EGRESS, false);
 	return PASS;
 }
 
@@ -177,17 +186,10 @@ int socket_egress(struct __sk_buff *skb)
  * Runs when the receiving socket is known, after fragments were put together. What comes in on
  * loopback went out on it: there it was metered, unless its sender is not watched.
  */
-SEC("cgroup_skb/ingress")
+SEC("cgroup/skb")
 int socket_ingress(struct __sk_buff *skb)
 {
-	struct metering *m;
-
-	if (allows_short_way() && meter_plain_packet(skb, FLOW_INGRESS))
-		return PASS;
-	m = begin_metering(skb);
-	if (m) {
-		meter_received(skb, m);
-		end_metering(m);
-	}
+	if (!allows_short_way() || !meter_plain_packet(skb, FLOW_INGRESS))
+		go_long_way(skb, FLOW_INGRESS, false);
 	return PASS;
 }

@@ -49,8 +49,11 @@ export type CaptureMode = 'interface' | 'sockets' | 'file';
 
 /** Programs that only one way of capturing packets needs. */
 const CAPTURE_PROGRAMS: Readonly<Record<CaptureMode, readonly string[]>> = {
-  interface: ['flow_ingress', 'flow_egress', 'flow_ingress_ip', 'flow_egress_ip'],
-  sockets: ['socket_ingress', 'socket_egress'],
+  interface: [
+    ...['flow_ingress', 'flow_egress', 'flow_ingress_ip', 'flow_egress_ip'],
+    'frame_long_way',
+  ],
+  sockets: ['socket_ingress', 'socket_egress', 'packet_long_way'],
   file: ['replay_frames'],
 };
 
@@ -62,11 +65,12 @@ const HOOK_PROGRAMS: readonly string[] = [
   ...['process_executed', 'process_forked', 'process_exited', 'list_processes'],
 ];
 
-/**
- * Few hosts have interfaces without a link layer (tunnels, PPP), and the verifier takes as long for their
- * programs as for those of all others: they are loaded when they are asked for.
- */
-const LATE_PROGRAMS: ReadonlySet<string> = new Set(['flow_ingress_ip', 'flow_egress_ip']);
+/** Where a packet program goes on with what is not plain. */
+const LONG_WAYS: Readonly<Partial<Record<CaptureMode, string>>> = {
+  interface: 'frame_long_way',
+  sockets: 'packet_long_way',
+};
+const LONG_WAY_MAP = 'long_way';
 
 /** What the kernel would check for longer than all that is needed. */
 function programsNotWanted({ capture = 'interface', hooks }: LoadOptions): readonly string[] {
@@ -95,9 +99,8 @@ interface ChosenPrograms {
   readonly isWanted: (name: string) => boolean;
 }
 
-/** All at once, but for those that are loaded when they are asked for. */
 function without(unavailable: ReadonlySet<string>, options: LoadOptions): ChosenPrograms {
-  const unwanted = new Set([...unavailable, ...programsNotWanted(options), ...LATE_PROGRAMS]);
+  const unwanted = new Set([...unavailable, ...programsNotWanted(options)]);
   return { unavailable, isWanted: (name) => !unwanted.has(name) };
 }
 
@@ -111,7 +114,6 @@ export class BpfObject {
   readonly #object: ObjectPointer;
   readonly #log: Buffer;
   readonly #lines: string[];
-  #late: BpfObject | undefined;
 
   private constructor(
     libbpf: Libbpf,
@@ -161,11 +163,10 @@ export class BpfObject {
     }
   }
 
-  /** @param settings undefined where the map of them is shared */
   static #loadChosen(
     { unavailable, isWanted }: ChosenPrograms,
-    options: Pick<LoadOptions, 'maxEntries' | 'sharing'>,
-    settings?: Buffer,
+    options: Pick<LoadOptions, 'maxEntries' | 'sharing' | 'capture'>,
+    settings: Buffer,
   ): BpfObject {
     const libbpf = openLibbpf();
     const lines: string[] = [];
@@ -185,12 +186,11 @@ export class BpfObject {
       for (const [name, entries] of Object.entries(options.maxEntries)) {
         libbpf.setMaxEntries(loaded.map(name), entries);
       }
-      if (settings !== undefined) {
-        libbpf.setInitialValue(loaded.map(SETTINGS_SECTION), settings, settings.length);
-      }
+      libbpf.setInitialValue(loaded.map(SETTINGS_SECTION), settings, settings.length);
       if (options.sharing !== undefined) loaded.#shareMaps(options.sharing, options.maxEntries);
       const result = libbpf.load(object);
       if (result < 0) throw bpfError(-result, 'load the BPF programs', lines, log);
+      loaded.#openLongWay(LONG_WAYS[options.capture ?? 'interface']);
       return loaded;
     } catch (error) {
       libbpf.close(object);
@@ -206,22 +206,28 @@ export class BpfObject {
     }
   }
 
+  #openLongWay(program: string | undefined): void {
+    if (program === undefined) return;
+    const fd = Buffer.alloc(4);
+    fd.writeUInt32LE(this.programFd(program));
+    const result = this.libbpf.update(this.mapFd(LONG_WAY_MAP), Buffer.alloc(4), fd, 0);
+    if (result < 0) throw this.error(-result, `open the way to ${program}`);
+  }
+
   #shareMaps(other: BpfObject, ownMaps: LoadOptions['maxEntries']): void {
     const { libbpf } = this;
     let map = libbpf.nextMap(this.#object, null);
     for (; map !== null; map = libbpf.nextMap(this.#object, map)) {
       const name = libbpf.mapName(map);
-      if (name in ownMaps) continue;
+      // A tail call goes on in this object.
+      if (name in ownMaps || name === LONG_WAY_MAP) continue;
       const result = libbpf.reuseMap(map, other.mapFd(name));
       if (result < 0) throw this.error(-result, `share the map ${name}`);
     }
   }
 
-  /** @throws BpfError when it is loaded only now, and cannot be */
   program(name: string): ProgramPointer {
-    const { libbpf } = this;
-    const object = LATE_PROGRAMS.has(name) ? this.#latePrograms().#object : this.#object;
-    const program = libbpf.findProgram(object, name);
+    const program = this.libbpf.findProgram(this.#object, name);
     if (program === null) throw new Error(`no program ${name} in ${OBJECT_PATH}`);
     return program;
   }
@@ -251,17 +257,7 @@ export class BpfObject {
     return link;
   }
 
-  #latePrograms(): BpfObject {
-    const { unavailable } = this;
-    this.#late ??= BpfObject.#loadChosen(
-      { unavailable, isWanted: (name) => LATE_PROGRAMS.has(name) },
-      { maxEntries: {}, sharing: this },
-    );
-    return this.#late;
-  }
-
   close(): void {
-    this.#late?.close();
     this.libbpf.close(this.#object);
   }
 }

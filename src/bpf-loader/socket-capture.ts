@@ -2,7 +2,6 @@
 import { closeSync, readFileSync, statSync } from 'node:fs';
 import { BpfError } from './bpf-error.js';
 import type { LoadedPrograms } from './bpf-object.js';
-import { FILTER_HOOKS } from './filter/filter-program.js';
 import type { PacketFilter } from './filter/packet-filter.js';
 import type { PacketCapture } from './packet-capture.js';
 import { findCgroup2Mount, openCgroup } from './socket-hooks.js';
@@ -21,7 +20,10 @@ interface WatchedCgroup {
 const ROOT_CGROUP_ID = 1n;
 
 /** Egress first: a packet on loopback that is seen at both ends counts at its sender. */
-const PROGRAMS = ['socket_egress', 'socket_ingress'] as const;
+const PROGRAMS = [
+  { name: 'socket_egress', attachType: 1 }, // enum bpf_attach_type
+  { name: 'socket_ingress', attachType: 0 },
+] as const;
 
 /**
  * @param path directory of cgroup v2; undefined: where it is mounted
@@ -56,9 +58,9 @@ export function captureAtSockets(
   };
   const fd = openCgroup(path);
   try {
-    for (const name of PROGRAMS) {
+    for (const { name, attachType } of PROGRAMS) {
       const program = filter?.programFd(name) ?? object.programFd(name);
-      const link = libbpf.createLink(program, fd, FILTER_HOOKS[name].attachType, null);
+      const link = libbpf.createLink(program, fd, attachType, null);
       if (link < 0) throw object.error(-link, `attach ${name} to cgroup ${path}`);
       links.push(link);
     }

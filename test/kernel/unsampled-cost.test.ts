@@ -10,17 +10,15 @@ const skip = cannotLoadPrograms();
 
 /** The instructions as the kernel runs them, one line each, of the program without its functions. */
 function instructions(t: { teardown: (release: () => void) => void }, sampling: Sampling) {
-  // With other tracking than by ports no packet goes a short way, sampled or not.
-  const trackLevel = 'ip';
   const maxEntries = { flows_v4: 16, flows_v6: 16 };
-  const object = BpfObject.load({ maxEntries, sampling, trackLevel });
+  const object = BpfObject.load({ maxEntries, sampling });
   t.teardown(() => {
     object.close();
   });
-  const info = readFileSync(`/proc/self/fdinfo/${object.programFd('flow_egress')}`, 'utf8');
+  const info = readFileSync(`/proc/self/fdinfo/${object.programFd('frame_long_way')}`, 'utf8');
   const id = /prog_id:\s*(\d+)/.exec(info)?.[1] ?? '';
   const dump = execFileSync('bpftool', ['prog', 'dump', 'xlated', 'id', id], { encoding: 'utf8' });
-  // "int flow_egress(struct __sk_buff * skb):", its instructions, then the functions it calls.
+  // "int frame_long_way(struct __sk_buff * skb):", its instructions, then the functions it calls.
   const [, ...own] = dump.split(/^\w.*\):\n/m);
   return (own[0] ?? '').split('\n').filter((line) => /^\s*\d+: /.test(line));
 }

@@ -1,5 +1,6 @@
 // Runs packets through the real programs with BPF_PROG_TEST_RUN and reads the flows back through
 // the real iterators. Nothing is attached anywhere.
+import koffi from 'koffi';
 import { FLOW_RECORD } from '../../src/flow/flow-contract.gen.js';
 import { FlowRecord } from '../../src/flow/flow-record.js';
 import type { FlowRecordBatch, MeterCounters, SweepScope } from '../../src/flow/flow-source.js';
@@ -48,6 +49,8 @@ export interface PacketLab {
   readonly counters: () => MeterCounters;
   /** How many elements a hash map has. */
   readonly elements: (map: string) => number;
+  /** As the kernel does when the daemon is gone. */
+  readonly closeLongWay: () => void;
   readonly close: () => void;
 }
 
@@ -83,12 +86,19 @@ export function openPacketLab(
     cache,
     counters: cache.counters,
     elements: (map) => countElements(object, map),
+    closeLongWay: () => {
+      deleteElement(object.mapFd('long_way'), Buffer.alloc(4));
+    },
     close: () => {
       cache.close();
       object.close();
     },
   };
 }
+
+const deleteElement: (fd: number, key: Buffer) => number = koffi
+  .load('libbpf.so.1')
+  .func('int bpf_map_delete_elem(int fd, void *key)');
 
 function countElements(object: BpfObject, name: string): number {
   const { libbpf } = object;

@@ -52,7 +52,8 @@ const WITHOUT_LINK_LAYER = {
   access: PACKET_ACCESS,
   tagAccess: PACKET_ACCESS,
 };
-const AT_SOCKET = { ...WITHOUT_LINK_LAYER, programType: 8, passVerdict: 1 };
+/** The attach type of those that go to either direction. */
+const AT_SOCKET = { ...WITHOUT_LINK_LAYER, programType: 8, attachType: 0, passVerdict: 1 };
 
 /** Of each of the meter's programs. */
 export const FILTER_HOOKS = {
@@ -60,8 +61,8 @@ export const FILTER_HOOKS = {
   flow_egress: { ...AT_INTERFACE, ...WITH_LINK_LAYER },
   flow_ingress_ip: { ...AT_INTERFACE, ...WITHOUT_LINK_LAYER },
   flow_egress_ip: { ...AT_INTERFACE, ...WITHOUT_LINK_LAYER },
-  socket_ingress: { ...AT_SOCKET, attachType: 0 },
-  socket_egress: { ...AT_SOCKET, attachType: 1 },
+  socket_ingress: AT_SOCKET,
+  socket_egress: AT_SOCKET,
 } as const satisfies Readonly<Record<string, FilterHook>>;
 
 export type MeterProgram = keyof typeof FILTER_HOOKS;
