@@ -273,6 +273,12 @@ static __always_inline __u32 parse_transport(struct packet_octets from, struct p
 	}
 }
 
+/* Longer ones are cut to what the record has room for. */
+static __always_inline __u16 as_length(__u64 octets)
+{
+	return octets > 0xffff ? 0xffff : octets;
+}
+
 /*
  * Octets and packets as on the wire. A frame can be padded, so a single packet is as long as its
  * IP header says, at most what is there. An offloaded one stands for several packets, each of
@@ -296,26 +302,32 @@ static __always_inline void measure(struct packet_octets from, struct packet *p,
 			length = available;
 		p->segments = 1;
 		p->octets = length;
-		p->min_length = p->max_length = length > 0xffff ? 0xffff : length;
+		p->min_length = p->max_length = as_length(length);
 		return;
 	}
 	payload = available - headers;
-	if (!segments) /* guests and tun leave it to be computed */
+	/* Guests and tun leave it to be computed; and each segment has an octet at least. */
+	if (!segments || segments > payload)
 		segments = (payload + gso_size - 1) / gso_size;
-	p->segments = segments ?: 1;
+	p->segments = segments;
 	/* On egress the kernel has counted repeated headers, those inside of a tunnel included. */
 	if (segments > 1 && gso_size != GSO_BY_FRAGS && wire_length > frame_length) {
-		headers = (wire_length - frame_length) / (segments - 1) - p->ip_offset;
-		payload = available > headers ? available - headers : 0;
+		__u32 repeated = (wire_length - frame_length) / (segments - 1);
+
+		/* It counted them by segments of its own, where a guest gave none. */
+		if (repeated > p->ip_offset + headers && repeated < p->ip_offset + available) {
+			headers = repeated - p->ip_offset;
+			payload = available - headers;
+		}
 	}
-	p->octets = available + (__u64)(p->segments - 1) * headers;
-	if (gso_size == GSO_BY_FRAGS || p->segments == 1) {
-		p->min_length = p->max_length = p->octets / p->segments;
+	p->octets = available + (__u64)(segments - 1) * headers;
+	if (gso_size == GSO_BY_FRAGS || segments == 1) {
+		p->min_length = p->max_length = as_length(p->octets / segments);
 		return;
 	}
-	last = payload - (p->segments - 1) * gso_size;
-	p->max_length = headers + gso_size;
-	p->min_length = headers + (last <= gso_size ? last : gso_size);
+	last = payload - (segments - 1) * gso_size;
+	p->max_length = as_length(headers + (gso_size < payload ? gso_size : payload));
+	p->min_length = last <= gso_size ? as_length(headers + last) : p->max_length;
 }
 
 /*

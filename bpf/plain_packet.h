@@ -160,10 +160,13 @@ static __always_inline bool measure_plain(struct __sk_buff *skb, __u32 offset,
 	if (!gso_size) {
 		p->segments = 1;
 		p->min_length = p->max_length = p->octets;
-		return p->octets <= available;
+		/* Not less than the header either: one comparison. */
+		return p->octets - p->ip_header_length <= available - p->ip_header_length;
 	}
 	segments = skb->gso_segs;
-	if (segments < 2 || p->tcp_header_length < TCP_MIN_HEADER_LENGTH || available <= headers)
+	if (segments < 2 || p->tcp_header_length < TCP_MIN_HEADER_LENGTH || available <= headers ||
+	    gso_size >= available - headers || segments > available - headers ||
+	    p->octets < p->ip_header_length)
 		return false;
 	last = available - headers - (segments - 1) * gso_size;
 	p->segments = segments;

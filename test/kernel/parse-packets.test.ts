@@ -327,6 +327,32 @@ const CASES: readonly Case[] = [
     flows: [{ packets: 3, octets: 3 * 78 + 2500, minLength: 578, maxLength: 1078 }],
   },
   {
+    name: 'a length on the wire that no headers account for is not believed',
+    packets: one(ethernet('ipv4', ipv4({ protocol: 17 }, udp(2500))), {
+      program: 'flow_egress',
+      gsoSegs: 3,
+      gsoSize: 1000,
+      wireLength: 14 + 28 + 2500 + 2,
+    }),
+    flows: [{ packets: 3, octets: 3 * 28 + 2500, minLength: 528, maxLength: 1028 }],
+  },
+  {
+    name: 'more segments than octets are not believed',
+    packets: one(ethernet('ipv4', ipv4({ protocol: 17 }, udp(2500))), {
+      gsoSegs: 65_535,
+      gsoSize: 1000,
+    }),
+    flows: [{ packets: 3, octets: 3 * 28 + 2500, minLength: 528, maxLength: 1028 }],
+  },
+  {
+    name: 'no segment is longer than all of them',
+    packets: one(ethernet('ipv4', ipv4({ protocol: 17 }, udp(2500))), {
+      gsoSegs: 2,
+      gsoSize: 65_534,
+    }),
+    flows: [{ packets: 2, octets: 2 * 28 + 2500, maxLength: 28 + 2500 }],
+  },
+  {
     name: 'a transport header that ends behind the ports has ports and no flags',
     packets: one(ethernet('ipv4', ipv4({ protocol: 6 }, hex('03e8 0050 00000000')))),
     flows: [{ protocol: 6, sourcePort: 1000, destinationPort: 80, tcpFlags: 0, octets: 28 }],

@@ -33,6 +33,8 @@ function framesV4(): readonly Buffer[] {
     ethernet('ipv4', ipv4({ protocol: UDP, options: Buffer.alloc(8, 1) }, udp(payload))),
     ethernet('ipv4', ipv4({ protocol: UDP, moreFragments: true, id: 9 }, udp(payload))),
     ethernet('ipv4', ipv4({ protocol: UDP, totalLength: 20 }, udp(payload))),
+    ethernet('ipv4', ipv4({ protocol: UDP, totalLength: 19 }, udp(payload))),
+    ethernet('ipv4', ipv4({ protocol: UDP, totalLength: 0 }, udp(payload))),
     ethernet('ipv4', ipv4({ protocol: UDP, totalLength: 2000 }, udp(payload))),
     ethernet('ipv4', ipv4({ protocol: TCP, ttl: 60 + i }, tcp(FLAGS[i] ?? 0, payload))),
   ]);
@@ -59,6 +61,8 @@ function offloaded(ip: (protocol: number, payload: Buffer) => Buffer): readonly 
     { bytes: data, gsoSize: 3000, gsoSegs: 1 },
     { bytes: data, gsoSize: 300, gsoSegs: 3 },
     { bytes: ip(TCP, tcp(0x10, 0)), gsoSize, gsoSegs: 2 },
+    { bytes: data, gsoSize: 65_535, gsoSegs: 3 },
+    { bytes: data, gsoSize: 1, gsoSegs: 60_000 },
     { bytes: ip(UDP, udp(2000)), gsoSize: 1000, gsoSegs: 2 },
   ];
 }
@@ -114,17 +118,17 @@ for (const [version, packets] of [
     );
     t.ok(expected.length > 2, `${expected.length} flows`);
     t.same(found, expected);
-    const { METERED_PACKETS, METERED_OCTETS } = long.counters();
-    t.match(short.counters(), { METERED_PACKETS, METERED_OCTETS });
+    const { METERED_PACKETS, METERED_OCTETS, MALFORMED_PACKETS } = long.counters();
+    t.match(short.counters(), { METERED_PACKETS, METERED_OCTETS, MALFORMED_PACKETS });
   });
 }
 
 t.test('more packets and octets than an entry has in one word', { skip }, async (t) => {
   const lab = openPacketLab();
   t.teardown(lab.close);
-  const bytes = ethernet('ipv4', ipv4({ protocol: TCP }, tcp(0x10, 1448)));
-  const [gsoSegs, runs] = [65_535, 1_000]; // of 24 bits of packets and 37 of octets
-  lab.run({ bytes, gsoSegs, gsoSize: 1448, repeat: runs });
+  const bytes = ethernet('ipv4', ipv4({ protocol: TCP }, tcp(0x10, 3000)));
+  const [gsoSegs, runs] = [3000, 1_200_000]; // of 24 bits of packets and 37 of octets
+  lab.run({ bytes, gsoSegs, gsoSize: 1, repeat: runs });
   const { METERED_PACKETS, METERED_OCTETS } = lab.counters();
   const [record] = await lab.sweep('all');
   t.equal(record?.packets, gsoSegs * runs);

@@ -12,10 +12,12 @@ import {
 } from '../../src/bpf-loader/flow-cache.js';
 import type { FlowTimeouts } from '../../src/flow/flow-timeouts.js';
 import { NEVER } from './timeouts.js';
-import { testRunArgument } from '../../src/bpf-loader/native/libbpf-arguments.js';
+import { prepareTestRun, testRunArgument } from '../../src/bpf-loader/native/libbpf-arguments.js';
 
 /** Offsets in struct __sk_buff of include/uapi/linux/bpf.h. */
 const SKB = { size: 192, ifindex: 40, wireLength: 160, gsoSegs: 164, gsoSize: 176 } as const;
+/** In struct bpf_test_run_opts of libbpf's bpf.h. */
+const RETURNED_AT = 56;
 
 export type PacketProgram =
   | 'flow_ingress'
@@ -37,9 +39,14 @@ export interface PacketRun {
   readonly repeat?: number;
 }
 
+/** Runs the first octets of a buffer. @returns what the program returned */
+export type PreparedRun = (octets: number, packet?: Omit<PacketRun, 'program' | 'bytes'>) => number;
+
 export interface PacketLab {
   /** @returns what the program returned: TC_ACT_UNSPEC, or 1 at a socket */
   readonly run: (packet: PacketRun) => number;
+  /** For many packets, one after the other in the same buffer. */
+  readonly prepare: (program: PacketProgram, bytes: Buffer) => PreparedRun;
   /** Copies of the expired records. */
   readonly sweep: (scope: SweepScope) => Promise<FlowRecord[]>;
   /** Copies of records of all flows, which stay. */
@@ -66,10 +73,7 @@ export function openPacketLab(
   return {
     run: (packet) => {
       const context = Buffer.alloc(SKB.size);
-      context.writeUInt32LE(packet.interfaceIndex ?? 0, SKB.ifindex);
-      context.writeUInt32LE(packet.wireLength ?? 0, SKB.wireLength);
-      context.writeUInt32LE(packet.gsoSegs ?? 0, SKB.gsoSegs);
-      context.writeUInt32LE(packet.gsoSize ?? 0, SKB.gsoSize);
+      writeContext(context, packet);
       const argument = testRunArgument({
         packet: packet.bytes,
         context,
@@ -81,6 +85,7 @@ export function openPacketLab(
       if (result < 0) throw object.error(-result, 'run a packet');
       return argument.retval;
     },
+    prepare: (program, bytes) => prepareRuns(object, program, bytes),
     sweep: (scope) => copyRecords(cache.sweep(scope)),
     flows: () => copyRecords(cache.flows()),
     cache,
@@ -99,6 +104,26 @@ export function openPacketLab(
 const deleteElement: (fd: number, key: Buffer) => number = koffi
   .load('libbpf.so.1')
   .func('int bpf_map_delete_elem(int fd, void *key)');
+
+function writeContext(context: Buffer, packet: Omit<PacketRun, 'bytes'>): void {
+  context.writeUInt32LE(packet.interfaceIndex ?? 0, SKB.ifindex);
+  context.writeUInt32LE(packet.wireLength ?? 0, SKB.wireLength);
+  context.writeUInt32LE(packet.gsoSegs ?? 0, SKB.gsoSegs);
+  context.writeUInt32LE(packet.gsoSize ?? 0, SKB.gsoSize);
+}
+
+function prepareRuns(object: BpfObject, program: PacketProgram, bytes: Buffer): PreparedRun {
+  const context = Buffer.alloc(SKB.size);
+  const prepared = prepareTestRun(bytes, context);
+  const fd = object.programFd(program);
+  return (octets, packet = {}) => {
+    writeContext(context, packet);
+    prepared.set(octets, packet.repeat ?? 1);
+    const result = object.libbpf.testRunPrepared(fd, prepared.options);
+    if (result < 0) throw object.error(-result, `run a packet of ${octets} octets`);
+    return prepared.options.readUInt32LE(RETURNED_AT);
+  };
+}
 
 function countElements(object: BpfObject, name: string): number {
   const { libbpf } = object;
