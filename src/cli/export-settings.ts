@@ -19,6 +19,8 @@ export interface ExportOptionValues extends MeterOptionValues, SoftflowdWords {
   readonly collector?: readonly string[];
   readonly balance?: boolean;
   readonly source?: string;
+  readonly spool?: string;
+  readonly spoolSize?: string;
   /** A capture file. */
   readonly read?: string;
   readonly control?: string;
@@ -96,6 +98,8 @@ export function readSettings(
     interfaceNumbers: numbers,
     balance: isBalanceless ? false : options.balance,
     source: options.source,
+    spool: options.spool,
+    spoolSize: options.spoolSize,
     transport: softflowd.transport,
     hopLimit: softflowd.hopLimit,
     device: softflowd.device,

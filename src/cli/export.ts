@@ -8,6 +8,7 @@ import {
 import { addressText } from '../daemon/collector-address.js';
 import { checkSampling, type CollectorConfig, type ExportConfig } from '../daemon/export-config.js';
 import type { ReplayConfig } from '../daemon/replay-config.js';
+import { DEFAULT_SPOOL_SIZE } from '../daemon/spool.js';
 import { runExporter, type MeterHooks } from '../daemon/run-meter.js';
 import {
   addControlOptions,
@@ -64,6 +65,7 @@ export function exportCommand(io: ProgramIo, defaults: ExportDefaults = EXPORT_D
     '--source <address[:port]>',
     'send from this address of the host (default: by route)',
   );
+  addSpoolOptions(command);
   for (const name of SETTING_NAMES) command.addOption(settingOption(name, defaults));
   addControlOptions(command, defaults);
   addFilterArgument(addMeterOptions(command, defaults));
@@ -71,6 +73,18 @@ export function exportCommand(io: ProgramIo, defaults: ExportDefaults = EXPORT_D
   return command.action((filter: string[], options: ExportOptionValues) =>
     runExport(io, { ...options, filter }, command, defaults),
   );
+}
+
+function addSpoolOptions(command: Command): void {
+  command
+    .option(
+      '--spool <directory>',
+      'keep messages for TCP and TLS collectors there, while they are away and over a restart',
+    )
+    .option(
+      '--spool-size <octets>',
+      `of the disk, for each of them; what does not fit is lost and counted (default: ${DEFAULT_SPOOL_SIZE})`,
+    );
 }
 
 function settingOption(name: CollectorSettingName, { version }: ExportDefaults): Option {

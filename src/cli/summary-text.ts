@@ -68,9 +68,16 @@ export function sentLines(collector: CollectorStatistics, isOneOfSeveral: boolea
   const away = isAwaited ? `; it was away when looked for ${refusals} times` : '';
   const joined = biflows === 0 ? '' : ` (${biflows} of two flow records)`;
   const again = newSessions === 0 ? '' : ` and ${newSessions + 1} sessions`;
+  const kept = [
+    [collector.takenOverRecords, 'records of the last run were taken over'],
+    [collector.keptRecords, `records in ${collector.keptMessages} messages wait for the next run`],
+  ] as const;
   return [
     `sent${to} ${records} records${joined} in ${messages} messages${again} of together ${octets} bytes, ` +
       `and ${templates} templates${options}${away}`,
+    ...kept
+      .filter(([count]) => count > 0)
+      .map(([count, what]) => `${count} ${what}${isOneOfSeveral ? ` (${destination})` : ''}`),
   ];
 }
 

@@ -19,6 +19,7 @@ import type { Sampling } from '../flow/sampling.js';
 import { parseElementList } from '../templates/element-list.js';
 import type { ElementName } from '../templates/flow-fields.js';
 import { ConfigError } from './config-error.js';
+import { isSpooled, readSpool, type SpoolConfig } from './spool.js';
 import type { InterfaceNumbers } from './interface-numbers.js';
 
 export interface CollectorConfig extends Omit<CollectorValues, 'elements'> {
@@ -33,6 +34,8 @@ export interface ExportConfig {
   readonly isBalanced: boolean;
   /** Of interfaces that collectors know by another number than the kernel's. */
   readonly interfaceNumbers: InterfaceNumbers;
+  /** Where messages for TCP and TLS collectors are kept. */
+  readonly spool?: SpoolConfig | undefined;
 }
 
 export interface ExportSettings extends CollectorSettingTexts {
@@ -41,6 +44,8 @@ export interface ExportSettings extends CollectorSettingTexts {
   readonly balance?: boolean | undefined;
   /** For collectors without one of their own. */
   readonly source?: string | undefined;
+  readonly spool?: string | undefined;
+  readonly spoolSize?: string | undefined;
   /** The same of softflowd's -P, -L and -S. */
   readonly transport?: AddressDefaults['scheme'];
   readonly hopLimit?: string | undefined;
@@ -81,7 +86,13 @@ export function readExportConfig(settings: ExportSettings): ExportConfig {
   if (isBalanced && collectors.length < 2) {
     throw new ConfigError('--balance', 'there is one collector only', 'give several -n');
   }
-  return { collectors, isBalanced, interfaceNumbers: settings.interfaceNumbers ?? new Map() };
+  const spool = readSpool(settings.spool, settings.spoolSize);
+  if (spool !== undefined && !collectors.some(({ address }) => isSpooled(address))) {
+    const reason = 'it is for TCP and TLS collectors, and there is none';
+    throw new ConfigError(`--spool ${spool.directory}`, reason, 'give -n tcp://host:port');
+  }
+  const { interfaceNumbers = new Map() } = settings;
+  return { collectors, isBalanced, interfaceNumbers, spool };
 }
 
 /**

@@ -2,7 +2,10 @@
 import { loadExportSockets } from '../bpf-loader/export-sockets.js';
 import { createBalancedSink } from '../exporter/balanced-sink.js';
 import type { ExportStatistics } from '../exporter/export-counters.js';
-import { DEFAULT_MAX_MESSAGE_OCTETS } from '../exporter/export-options.js';
+import {
+  DEFAULT_MAX_MESSAGE_OCTETS,
+  type ExportingProcessOptions,
+} from '../exporter/export-options.js';
 import {
   createExportingProcess,
   type ExportingProcess,
@@ -21,6 +24,7 @@ import { ExportError } from '../exporter/export-error.js';
 import { ConfigError } from './config-error.js';
 import { addressText, isStream, type CollectorAddress } from './collector-address.js';
 import type { CollectorConfig, ExportConfig } from './export-config.js';
+import { isSpooled, openSpool, type SpoolConfig } from './spool.js';
 import { interfaceNumbering, numberedStatus } from './interface-numbers.js';
 
 export interface ExportContext {
@@ -41,6 +45,7 @@ export interface ExportContext {
 }
 
 interface NumberedContext extends ExportContext {
+  readonly spool: SpoolConfig | undefined;
   readonly interfaceNumber: ((index: number) => number) | undefined;
 }
 
@@ -73,7 +78,7 @@ const BIFLOW_MARGIN_MS = 500;
 
 /** @throws ExportError for a collector that can never be reached; those before it are closed */
 export async function openExporters(
-  { collectors, isBalanced, interfaceNumbers }: ExportConfig,
+  { collectors, isBalanced, interfaceNumbers, spool }: ExportConfig,
   { status, ...others }: ExportContext,
 ): Promise<OpenExporters> {
   const context = { ...others, status: numberedStatus(status, interfaceNumbers) };
@@ -81,9 +86,9 @@ export async function openExporters(
   const exporters: ExportingProcess[] = [];
   try {
     for (const collector of collectors) {
-      const exporter = await createChecked(collector, { ...context, interfaceNumber });
-      await exporter.open();
+      const exporter = await createChecked(collector, { ...context, interfaceNumber, spool });
       exporters.push(exporter);
+      await exporter.open();
     }
   } catch (error) {
     for (const exporter of exporters) await exporter.close();
@@ -166,9 +171,18 @@ async function createExporter(
       nonProcessNames: context.nonProcessNames,
       interfaceNumber: context.interfaceNumber,
       isPatient: context.isPatient ?? false,
+      openQueue: queueOpener(address, context),
     },
     transport,
   );
+}
+
+function queueOpener(
+  address: CollectorAddress,
+  { spool, onNotice }: NumberedContext,
+): ExportingProcessOptions['openQueue'] {
+  if (spool === undefined || !isSpooled(address)) return undefined;
+  return (fingerprint) => openSpool({ ...spool, address, fingerprint, onNotice });
 }
 
 /** What only few collectors need is loaded only for them: TLS is a good part of Node. */

@@ -1,6 +1,13 @@
 // What became of the messages of one collector.
 import { isFlowMessage, type OutgoingMessage } from './messages/outgoing-message.js';
 
+/** Flow records, and what they sum up to. */
+export interface RecordSums {
+  readonly records: number;
+  readonly packets: number;
+  readonly octets: number;
+}
+
 /** All only grow. */
 export interface ExportStatistics {
   /** Messages that arrived, as far as the transport can tell: over UDP, those that were sent. */
@@ -17,6 +24,10 @@ export interface ExportStatistics {
   readonly lostRecords: number;
   readonly lostPackets: number;
   readonly lostOctets: number;
+  /** Flow records of the last run that were taken over, and of this one that wait for the next. */
+  readonly takenOverRecords: number;
+  readonly keptRecords: number;
+  readonly keptMessages: number;
   /** When a loss was first and last noticed, milliseconds since 1970. */
   readonly firstLossMs: number | undefined;
   readonly lastLossMs: number | undefined;
@@ -49,6 +60,9 @@ export class ExportCounters {
   lostRecords = 0;
   lostPackets = 0;
   lostOctets = 0;
+  takenOverRecords = 0;
+  keptRecords = 0;
+  keptMessages = 0;
   firstLossMs: number | undefined;
   lastLossMs: number | undefined;
   newSessions = 0;
@@ -62,6 +76,15 @@ export class ExportCounters {
     else this.optionsRecords += message.dataRecords;
   }
 
+  takeOver(message: OutgoingMessage): void {
+    this.takenOverRecords += message.dataRecords;
+  }
+
+  keep(message: OutgoingMessage): void {
+    this.keptMessages++;
+    this.keptRecords += message.dataRecords;
+  }
+
   /** @param error what the transport threw */
   fail(message: OutgoingMessage, error: unknown): void {
     this.sendErrors++;
@@ -71,9 +94,17 @@ export class ExportCounters {
   lose(message: OutgoingMessage, reason: string): void {
     this.lastError = reason;
     if (!isFlowMessage(message)) return;
-    this.lostRecords += message.dataRecords;
-    this.lostPackets += message.packets;
-    this.lostOctets += message.octets;
+    const { dataRecords: records, packets, octets } = message;
+    this.loseRecords({ records, packets, octets }, reason);
+  }
+
+  /** Outside of messages. */
+  loseRecords({ records, packets, octets }: RecordSums, reason: string): void {
+    if (records === 0) return;
+    this.lastError = reason;
+    this.lostRecords += records;
+    this.lostPackets += packets;
+    this.lostOctets += octets;
     this.lastLossMs = Date.now();
     this.firstLossMs ??= this.lastLossMs;
   }

@@ -14,6 +14,10 @@ type ExportErrorCode =
   | 'send'
   /** The connection ended; the message belongs into the next session. */
   | 'session-lost'
+  /** What the last run left cannot be understood. */
+  | 'damaged'
+  /** It was encoded for another configuration. */
+  | 'other-templates'
   /** Used before open() or after close(). */
   | 'not-open';
 

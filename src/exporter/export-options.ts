@@ -5,6 +5,7 @@ import type { NonProcessNames } from '../flow/non-process-names.js';
 import type { ProcessDirectory } from '../flow/process-directory.js';
 import type { ExportVersion, TemplateOptions } from '../templates/flow-template.js';
 import type { OptionsKind } from '../templates/options-templates.js';
+import type { OpenQueue } from './durable/message-queue.js';
 import { ExportError } from './export-error.js';
 
 export interface ExportingProcessOptions {
@@ -29,6 +30,11 @@ export interface ExportingProcessOptions {
   readonly messagesPerSecond?: number;
   /** Messages that wait for a collector. */
   readonly backlogOctets?: number;
+  /**
+   * Where messages are kept for the next run instead, if this one ends before they are sent; `fingerprint`
+   * says how they are encoded. Opened once. Throws an ExportError or what the memory's owner throws.
+   */
+  readonly openQueue?: ((fingerprint: Buffer) => OpenQueue) | undefined;
   /** A sweep waits for room as long as messages leave; usually it has others to think of. */
   readonly isPatient?: boolean;
   /** With biflows: how long a record waits for its reverse, and how many may. */

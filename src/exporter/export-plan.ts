@@ -1,5 +1,6 @@
 // Everything about a collector's messages that is settled before the first flow: the format, the plan
 // of each template's records, and the messages with the templates.
+import { createHash } from 'node:crypto';
 import type { ExportVersion, Template } from '../templates/flow-template.js';
 import { IPFIX } from './messages/ipfix.js';
 import type { MessageFormat, TemplateFormat } from './messages/message-format.js';
@@ -39,6 +40,13 @@ export function planExport(
         : packTemplateMessages(withTemplates, templates, maxMessageOctets),
     hasWordCounters: withTemplates === undefined,
   };
+}
+
+/** The same where messages of one can be sent in the name of the other: of the same templates. */
+export function fingerprint({ format, templateMessages }: ExportPlan): Buffer {
+  const hash = createHash('sha256').update(`${format.headerOctets} ${format.maxRecords}`);
+  for (const { bytes } of templateMessages) hash.update(bytes.subarray(format.headerOctets));
+  return hash.digest();
 }
 
 /** The longest message that cannot be made shorter: one template, or one record. */

@@ -16,7 +16,8 @@ import {
   checkOptions,
   type ExportingProcessOptions,
 } from './export-options.js';
-import { leastMessageOctets, planExport, type ExportPlan } from './export-plan.js';
+import type { MessageQueue, OpenQueue } from './durable/message-queue.js';
+import { fingerprint, leastMessageOctets, planExport, type ExportPlan } from './export-plan.js';
 import { FlowEncoder } from './records/flow-encoder.js';
 import type { PackedMessage } from './messages/message-packer.js';
 import type { MessageTransport } from './delivery/message-transport.js';
@@ -29,6 +30,8 @@ import { UptimeClock } from './delivery/uptime-clock.js';
 const CLOSE_PATIENCE_MS = 3000;
 /** And for one that takes it slowly. */
 const MOST_CLOSE_MS = 10_000;
+const NOTHING = { records: 0, packets: 0, octets: 0 };
+const KILLED = 'the last run was killed while they waited for their reverse';
 
 export interface ExportingProcess extends FlowSink {
   /** Rejects with an ExportError. */
@@ -40,6 +43,8 @@ export interface ExportingProcess extends FlowSink {
   resendTemplates(): TemplateResending;
   /** Looks up now where the collector is. */
   refresh(): void;
+  /** The batch of flow records that was written last counts: what was made of it may be sent. */
+  letGo(): void;
   /** Ends at once: what has not been sent is lost, and close() waits for nothing. */
   abandon(): void;
 }
@@ -60,6 +65,8 @@ export function createExportingProcess(
 
 class Exporter implements ExportingProcess {
   readonly #transport: MessageTransport;
+  readonly #kept: OpenQueue | undefined;
+  readonly #queue: MessageQueue | undefined;
   readonly #encoder: FlowEncoder;
   readonly #counters = new ExportCounters();
   readonly #uptime: UptimeClock;
@@ -77,6 +84,10 @@ class Exporter implements ExportingProcess {
     const templates = flowTemplates(version, options.templates);
     checkOptions(options, leastMessageOctets(version, templates), transport.isReliable);
     const plan = planExport(version, templates, maxMessageOctets);
+    this.#kept = options.openQueue?.(fingerprint(plan));
+    this.#queue = this.#kept?.queue;
+    for (const message of this.#queue?.left ?? []) this.#counters.takeOver(message);
+    this.#counters.loseRecords(this.#queue?.leftWaiting ?? NOTHING, KILLED);
     const names = createApplicationNames(version, options.templates, maxMessageOctets);
     this.#hasTemplates = plan.templateFormat !== undefined;
     this.#encoder = new FlowEncoder(plan, options, names);
@@ -96,10 +107,11 @@ class Exporter implements ExportingProcess {
       control: withApplicationNames(control, names),
       clock: options.clock,
       uptime: this.#uptime,
+      sequenceNumber: this.#queue?.sequence ?? 0,
     });
     const { messagesPerSecond = DEFAULT_MESSAGES_PER_SECOND } = options;
     this.#delivery = new Delivery({
-      backlog: new ExportBacklog(options.backlogOctets ?? DEFAULT_BACKLOG_OCTETS),
+      backlog: new ExportBacklog(options.backlogOctets ?? DEFAULT_BACKLOG_OCTETS, this.#queue),
       transport,
       session: this.#session,
       counters: this.#counters,
@@ -123,6 +135,10 @@ class Exporter implements ExportingProcess {
   async write(batch: FlowRecordBatch): Promise<void> {
     this.#beginSweep();
     await this.#deliver(this.#encoder.encode(batch));
+    if (this.#queue === undefined) return;
+    // A batch counts as a whole: no message may have records of two.
+    await this.#deliver(this.#encoder.finishMessage());
+    this.#queue.noteWaiting(this.#encoder.waiting());
   }
 
   async flush(): Promise<void> {
@@ -132,6 +148,7 @@ class Exporter implements ExportingProcess {
   async #flush(scope: 'due' | 'all'): Promise<void> {
     this.#beginSweep();
     await this.#deliver(this.#encoder.finish(scope));
+    this.#queue?.noteWaiting(this.#encoder.waiting());
     this.#isInSweep = false;
     this.#delivery.wake();
   }
@@ -141,7 +158,10 @@ class Exporter implements ExportingProcess {
   }
 
   async close(): Promise<void> {
-    if (!this.#isOpen) return;
+    if (!this.#isOpen) {
+      this.#kept?.close();
+      return;
+    }
     try {
       // A session that could not begin has nothing to say, no templates either.
       if (this.#delivery.isStarted) {
@@ -151,6 +171,7 @@ class Exporter implements ExportingProcess {
     } finally {
       this.#isOpen = false;
       await this.#delivery.stop();
+      this.#kept?.close();
     }
   }
 
@@ -180,6 +201,10 @@ class Exporter implements ExportingProcess {
 
   refresh(): void {
     this.#transport.refresh?.();
+  }
+
+  letGo(): void {
+    this.#delivery.letGo();
   }
 
   abandon(): void {

@@ -4,6 +4,7 @@
 import { FLOW_RECORD } from '../../flow/flow-contract.gen.js';
 import type { FlowRecordBatch } from '../../flow/flow-source.js';
 import { BIFLOW_ENTRY } from '../../templates/biflow-entry.js';
+import type { RecordSums } from '../export-counters.js';
 import { BiflowOwners } from './biflow-owners.js';
 import { ConnectionInitiators, other } from './connection-initiators.js';
 import { ConnectionKey, destinationPort, isIcmp, sourcePort, type Side } from './connection-key.js';
@@ -47,6 +48,12 @@ export class BiflowPairing {
   constructor(options: BiflowOptions) {
     this.#options = options;
     this.#initiators = new ConnectionInitiators(options.maxRecords);
+  }
+
+  /** Of the records that wait. */
+  sums(): RecordSums {
+    const { count: records, packets, octets } = this.#waiting;
+    return { records, packets, octets };
   }
 
   /** Takes all records of the batch; returns what is complete by them. */

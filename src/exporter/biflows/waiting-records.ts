@@ -1,5 +1,6 @@
 // Flow records that wait for their reverse: one a connection, in the order of their arrival.
 import { FLOW_RECORD } from '../../flow/flow-contract.gen.js';
+import { kernelNs as kernelCounter } from '../../flow/clock.js';
 import type { Side } from './connection-key.js';
 
 interface Waiting {
@@ -11,6 +12,7 @@ interface Waiting {
   newer: Waiting | undefined;
 }
 
+const { packets: PACKETS, octets: OCTETS } = FLOW_RECORD.fields;
 /** So many records share one piece of memory. */
 const RECORDS_A_CHUNK = 256;
 
@@ -20,9 +22,19 @@ export class WaitingRecords {
   readonly #free: Waiting[] = [];
   #oldest: Waiting | undefined;
   #newest: Waiting | undefined;
+  #packets = 0;
+  #octets = 0;
 
   get count(): number {
     return this.#byKey.size;
+  }
+
+  /** What the records sum up to. */
+  get packets(): number {
+    return this.#packets;
+  }
+  get octets(): number {
+    return this.#octets;
   }
 
   /** Since when the oldest one waits; undefined when there is none. */
@@ -39,6 +51,8 @@ export class WaitingRecords {
   put(key: string, side: Side, record: Buffer, offset: number, nowMs: number): void {
     const waiting = this.#take();
     record.copy(waiting.record, 0, offset, offset + FLOW_RECORD.size);
+    this.#packets += kernelCounter(record, offset + PACKETS.offset);
+    this.#octets += kernelCounter(record, offset + OCTETS.offset);
     waiting.key = key;
     waiting.side = side;
     waiting.sinceMs = nowMs;
@@ -70,6 +84,8 @@ export class WaitingRecords {
   }
 
   #remove(waiting: Waiting): void {
+    this.#packets -= kernelCounter(waiting.record, PACKETS.offset);
+    this.#octets -= kernelCounter(waiting.record, OCTETS.offset);
     this.#byKey.delete(waiting.key);
     const { older, newer } = waiting;
     if (older === undefined) this.#oldest = newer;

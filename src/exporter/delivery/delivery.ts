@@ -148,6 +148,12 @@ export class Delivery {
     return true;
   }
 
+  /** What was put for a batch counts now. */
+  letGo(): void {
+    this.#options.backlog.letGo();
+    this.wake();
+  }
+
   /** Looks whether templates or options are due. */
   wake(): void {
     this.#wake?.();
@@ -171,7 +177,7 @@ export class Delivery {
     this.wake();
   }
 
-  /** What has not arrived by now is lost, and the transport is closed. */
+  /** What has not arrived by now is lost, or kept for the next run, and the transport is closed. */
   async stop(): Promise<void> {
     const { backlog, counters, transport } = this.#options;
     this.#isStopped = true;
@@ -180,7 +186,8 @@ export class Delivery {
     await this.#running;
     this.noteArrivals();
     for (const message of backlog.clear()) {
-      counters.lose(message, ENDED);
+      if (backlog.queue === undefined) counters.lose(message, ENDED);
+      else counters.keep(message);
     }
   }
 
@@ -263,10 +270,18 @@ export class Delivery {
     const granted = await this.#awaitPace(Math.min(messages.length, this.#mostAtOnce));
     if (this.#isStopped) return 0;
     const run = messages.slice(0, granted);
-    session.writeHeaders(run);
-    let gone: number;
+    const nextSequences = session.writeHeaders(run);
+    backlog.queue?.beginRun(run, nextSequences);
     try {
-      gone = await this.#send(run);
+      const gone = await this.#send(run);
+      for (const message of run.slice(0, gone)) {
+        session.passed(message);
+        if (isFlowMessage(message)) backlog.sent();
+        else backlog.controlSent(message);
+      }
+      this.#movedMs = performance.now();
+      this.noteArrivals();
+      return gone;
     } catch (error) {
       const [first] = run;
       if (first === undefined) return 0;
@@ -276,15 +291,9 @@ export class Delivery {
       else this.#hasLostControl = true;
       counters.fail(first, error);
       return 1;
+    } finally {
+      backlog.queue?.endRun(session.sequenceNumber);
     }
-    for (const message of run.slice(0, gone)) {
-      session.passed(message);
-      if (isFlowMessage(message)) backlog.sent();
-      else backlog.controlSent(message);
-    }
-    this.#movedMs = performance.now();
-    this.noteArrivals();
-    return gone;
   }
 
   async #send(run: readonly OutgoingMessage[]): Promise<number> {

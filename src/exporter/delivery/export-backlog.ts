@@ -1,9 +1,12 @@
 // Messages that wait to be sent, and those that were sent but may not have arrived. Bounded in
-// octets: a collector that does not keep up costs so much memory and no more.
+// octets: a collector that does not keep up costs so much memory and no more. The memory is the process's
+// own, or a queue that outlives it.
+import type { MessageQueue } from '../durable/message-queue.js';
 import type { FlowMessage, OutgoingMessage } from '../messages/outgoing-message.js';
 import { isFlowMessage } from '../messages/outgoing-message.js';
 
 export class ExportBacklog {
+  readonly queue: MessageQueue | undefined;
   readonly #limitOctets: number;
   #waiting: FlowMessage[] = [];
   /** Of #waiting; the messages before it are gone. */
@@ -11,9 +14,14 @@ export class ExportBacklog {
   /** In the order of sending. Templates and options too, because arrivals are counted in messages. */
   #inFlight: OutgoingMessage[] = [];
   #octets = 0;
+  /** Of a batch that is not encoded for all collectors: not to be sent yet. */
+  #heldBack: FlowMessage[] = [];
 
-  constructor(limitOctets: number) {
+  /** @param queue where the messages are kept; with it the limit is its own */
+  constructor(limitOctets: number, queue?: MessageQueue) {
     this.#limitOctets = limitOctets;
+    this.queue = queue;
+    for (const message of queue?.left ?? []) this.#add(this.#waiting, message);
   }
 
   /** Of all messages with flow records in it. */
@@ -26,12 +34,20 @@ export class ExportBacklog {
 
   /** A message that is longer than the limit has room when nothing else is there. */
   hasRoom(message: FlowMessage): boolean {
+    if (this.queue !== undefined) return this.queue.hasRoom(message.bytes.length);
     return this.isEmpty || this.#octets + message.bytes.length <= this.#limitOctets;
   }
 
   put(message: FlowMessage): void {
-    this.#waiting.push(message);
-    this.#octets += message.bytes.length;
+    const { queue } = this;
+    if (queue === undefined) this.#add(this.#waiting, message);
+    else this.#add(queue.isHeldBack ? this.#heldBack : this.#waiting, queue.put(message));
+  }
+
+  /** The batch is encoded for all collectors. */
+  letGo(): void {
+    this.#waiting.push(...this.#heldBack);
+    this.#heldBack = [];
   }
 
   /** The next one to be sent; it stays. */
@@ -78,13 +94,19 @@ export class ExportBacklog {
     this.#head = 0;
   }
 
-  /** Everything that has not arrived leaves. */
+  /** Everything that has not arrived leaves; a queue keeps it for the next run. */
   clear(): readonly FlowMessage[] {
+    this.letGo();
     this.rewind();
     const left = this.#waiting;
     this.#waiting = [];
     this.#octets = 0;
     return left;
+  }
+
+  #add(messages: FlowMessage[], message: FlowMessage): void {
+    messages.push(message);
+    this.#octets += message.bytes.length;
   }
 
   #leave(message: FlowMessage): void {

@@ -32,19 +32,27 @@ export interface SessionOptions {
   readonly control: ControlMessages;
   readonly clock: KernelClock;
   readonly uptime: UptimeClock;
+  /** Of the first message, where numbers go on from the last run; default 0. */
+  readonly sequenceNumber?: number;
 }
 
 const WORD = 2 ** 32;
 
 export class TransportSession {
   readonly #options: SessionOptions;
-  #sequenceNumber = 0;
+  #sequenceNumber: number;
   #templatesSentMs = -Infinity;
   #messagesSinceTemplates = 0;
   #optionsSentMs = -Infinity;
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#sequenceNumber = options.sequenceNumber ?? 0;
+  }
+
+  /** Of the next message. */
+  get sequenceNumber(): number {
+    return this.#sequenceNumber;
   }
 
   /**
@@ -98,12 +106,15 @@ export class TransportSession {
     return this.#options.templateRefreshMessages - this.#messagesSinceTemplates;
   }
 
-  /** Writes the headers of messages that are to be sent now, one after the other. */
-  writeHeaders(messages: readonly OutgoingMessage[]): void {
+  /**
+   * Writes the headers of messages that are to be sent now, one after the other; returns the sequence number
+   * after each of them.
+   */
+  writeHeaders(messages: readonly OutgoingMessage[]): readonly number[] {
     const { format, observationDomainId, sampling, clock, uptime } = this.#options;
     const nowMs = nsToMs(clock.bootNs());
     let sequenceNumber = this.#sequenceNumber;
-    for (const message of messages) {
+    return messages.map((message) => {
       const times = isFlowMessage(message) ? message.times : uptime.times();
       const { bytes, templateRecords, dataRecords } = message;
       const header = {
@@ -115,7 +126,8 @@ export class TransportSession {
       };
       format.writeMessageHeader(header, bytes);
       sequenceNumber = (sequenceNumber + format.sequenceStep(dataRecords)) % WORD;
-    }
+      return sequenceNumber;
+    });
   }
 
   /** The first one of those has gone, or is lost: that leaves a gap. */

@@ -12,6 +12,7 @@ import {
   DEFAULT_BIFLOW_WINDOW_MS,
   type ExportingProcessOptions,
 } from '../export-options.js';
+import type { RecordSums } from '../export-counters.js';
 import type { ExportPlan } from '../export-plan.js';
 import { MessagePacker, type PackedMessage } from '../messages/message-packer.js';
 import type { RecordPlan } from './record-plan.js';
@@ -61,8 +62,18 @@ export class FlowEncoder {
         yield* this.#encode(due, BIFLOW_ENTRY.size);
       }
     }
+    yield* this.finishMessage();
+  }
+
+  /** The message that was begun, and no record that waits. */
+  *finishMessage(): Generator<PackedMessage> {
     const message = this.#packer.finish();
     if (message !== undefined) yield message;
+  }
+
+  /** What waits for its reverse. */
+  waiting(): RecordSums {
+    return this.#pairing?.sums() ?? { records: 0, packets: 0, octets: 0 };
   }
 
   counts() {
