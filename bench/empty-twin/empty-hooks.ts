@@ -1,7 +1,11 @@
 // procflow's empty twin at all of procflow's hooks, until it is ended: what these cost by themselves.
 // Usage: node build/bench/empty-twin/empty-hooks.js CGROUP [INTERFACE]
 // Without an interface: at the sockets of the cgroup.
-import { attachInterface, probeAttachMode } from '../../src/bpf-loader/interface-attachment.js';
+import {
+  attachInterface,
+  probeAttachMode,
+  requireInterface,
+} from '../../src/bpf-loader/interface-attachment.js';
 import { loadLibc } from '../../src/bpf-loader/native/libc.js';
 import { programsToLeaveOut, readKernelNames } from '../../src/bpf-loader/program-choice.js';
 import { captureAtSockets } from '../../src/bpf-loader/socket-capture.js';
@@ -19,7 +23,13 @@ if (interfaceName === undefined) {
   captureAtSockets(twin, { path: cgroup, id: 0n });
 } else {
   const libc = loadLibc();
-  attachInterface(twin, libc, interfaceName, { mode: probeAttachMode(twin, libc) });
+  const index = requireInterface(libc, interfaceName);
+  attachInterface(
+    twin,
+    libc,
+    { index, name: interfaceName },
+    { mode: probeAttachMode(twin, libc) },
+  );
 }
 process.stdout.write('attached\n');
 // What is attached goes away with this process.

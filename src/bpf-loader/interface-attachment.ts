@@ -41,8 +41,20 @@ const WITHOUT_LINK_LAYER = new Set([
 
 export interface Attachment {
   readonly interfaceIndex: number;
+  /** When it was attached. */
   readonly interfaceName: string;
+  /**
+   * What comes back has nothing attached to it: after it was deleted, and with clsact after it was in
+   * another network namespace. A TCX link goes there with its interface, and comes back with it.
+   */
+  isAttached(): boolean;
   detach(): void;
+}
+
+/** One program at one hook. */
+interface Attached {
+  readonly isAttached: () => boolean;
+  readonly detach: () => void;
 }
 
 interface Hook {
@@ -74,17 +86,15 @@ function hooksFor(linkType: number): readonly Hook[] | string {
   return `its link layer (ARPHRD ${linkType}) is neither Ethernet nor plain IP`;
 }
 
-function attachTcx(
-  object: LoadedPrograms,
-  ifindex: number,
-  entry: Entry,
-  where: string,
-): () => void {
+function attachTcx(object: LoadedPrograms, ifindex: number, entry: Entry, where: string): Attached {
   const { program, direction } = entry;
   const fd = object.libbpf.createLink(entry.fd, ifindex, ATTACH[direction].tcx, null);
   if (fd < 0) throw object.error(-fd, `attach ${program} to ${where} ${direction} (TCX)`);
-  return () => {
-    closeSync(fd);
+  return {
+    isAttached: () => object.libbpf.linkInterface(fd) === ifindex,
+    detach: () => {
+      closeSync(fd);
+    },
   };
 }
 
@@ -93,7 +103,7 @@ function attachClsact(
   ifindex: number,
   { program, direction, fd }: Entry,
   where: string,
-): () => void {
+): Attached {
   const { libbpf } = object;
   const tcHook: TcHook = { ifindex, attachPoint: ATTACH[direction].clsact };
   const filter = { flags: 0, handle: FILTER_HANDLE, priority: FILTER_PRIORITY };
@@ -104,8 +114,12 @@ function attachClsact(
   if (result < 0) {
     throw object.error(-result, `attach ${program} to ${where} ${direction} (clsact)`);
   }
-  return () => {
-    libbpf.detachTc(tcHookArgument(tcHook), tcFilterArgument({ ...filter, programFd: 0 }));
+  const [hook, ours] = [tcHookArgument(tcHook), { ...filter, programFd: 0 }];
+  return {
+    isAttached: () => libbpf.queryTc(hook, tcFilterArgument(ours)) === 0,
+    detach: () => {
+      libbpf.detachTc(hook, tcFilterArgument(ours));
+    },
   };
 }
 
@@ -133,18 +147,18 @@ export function requireInterface(libc: Libc, interfaceName: string): number {
 
 /**
  * Attaches to one interface of the calling thread's network namespace.
- * @throws BpfError when there is no such interface or it cannot be metered, FilterError when the
+ * @throws BpfError when there is no such interface (ENODEV) or it cannot be metered, FilterError when the
  *   filter cannot be one for it
  */
 export function attachInterface(
   object: LoadedPrograms,
   libc: Libc,
-  interfaceName: string,
+  { index: ifindex, name: interfaceName }: { readonly index: number; readonly name: string },
   { mode, filter }: { readonly mode: AttachMode; readonly filter?: PacketFilter | undefined },
 ): Attachment {
-  const ifindex = requireInterface(libc, interfaceName);
   const linkType = libc.linkType(interfaceName);
-  if (linkType === undefined) {
+  // A name that another has by now would be attached to twice.
+  if (linkType === undefined || libc.interfaceIndex(interfaceName) !== ifindex) {
     throw new BpfError('ENODEV', `meter interface ${interfaceName}`, 'it is gone');
   }
   const hooks = hooksFor(linkType);
@@ -157,6 +171,7 @@ export function attachInterface(
     ...hook,
     fd: filter?.programFd(hook.program, netmask) ?? object.programFd(hook.program),
   }));
+  const attached: Attached[] = [];
   const undo: (() => void)[] = [];
   const detach = (): void => {
     for (let step = undo.pop(); step !== undefined; step = undo.pop()) step();
@@ -167,12 +182,17 @@ export function attachInterface(
       undo.push(ensureClsact(object, ifindex, interfaceName));
     }
     const attach = mode === 'tcx' ? attachTcx : attachClsact;
-    for (const entry of entries) undo.push(attach(object, ifindex, entry, interfaceName));
+    for (const entry of entries) {
+      const done = attach(object, ifindex, entry, interfaceName);
+      attached.push(done);
+      undo.push(done.detach);
+    }
   } catch (error) {
     detach();
     throw error;
   }
-  return { interfaceIndex: ifindex, interfaceName, detach };
+  const isAttached = (): boolean => attached.every((each) => each.isAttached());
+  return { interfaceIndex: ifindex, interfaceName, isAttached, detach };
 }
 
 /** TCX if the kernel takes a link on the loopback interface's egress, else clsact. */

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { MeteredInterface } from '../flow/metering-status.js';
 import { loadLibc } from './native/libc.js';
-import { openNetworkNamespace } from './network-namespace.js';
+import { openNetworkNamespace, type NetworkNamespace } from './network-namespace.js';
 
 export interface InterfaceNames {
   /** Those that there are now. */
@@ -14,13 +14,18 @@ const SYSFS_INTERFACES = '/sys/class/net';
 
 /**
  * @param netns name or path of a network namespace; undefined: the own one
+ * @param shared the same, where it is open already
  * @throws BpfError when there is none, or it may not be entered
  */
-export function openInterfaceNames(netns: string | undefined): InterfaceNames {
+export function openInterfaceNames(
+  netns: string | undefined,
+  shared?: NetworkNamespace,
+): InterfaceNames {
   const libc = loadLibc();
-  const namespace = openNetworkNamespace(netns, libc);
+  const namespace = shared ?? openNetworkNamespace(netns, libc);
   return {
     interfaces: () => {
+      if (namespace.isRemoved()) return [];
       const found = [...namespace.run(libc.interfaces)];
       return found.map(([index, name]) => ({
         index,
@@ -28,7 +33,9 @@ export function openInterfaceNames(netns: string | undefined): InterfaceNames {
         description: netns === undefined ? alias(index, name) : '',
       }));
     },
-    close: namespace.close,
+    close: () => {
+      if (shared === undefined) namespace.close();
+    },
   };
 }
 

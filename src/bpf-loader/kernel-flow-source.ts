@@ -9,10 +9,11 @@ import { BpfObject, type LoadOptions } from './bpf-object.js';
 import type { FilterCompiler } from './filter/compile-filter.js';
 import { openPacketFilter, type PacketFilter } from './filter/packet-filter.js';
 import { openFlowCache } from './flow-cache.js';
+import { openInterfaceChanges } from './interface-changes.js';
 import { captureAtInterfaces, type InterfaceCaptureOptions } from './interface-capture.js';
 import { openInterfaceNames } from './interface-names.js';
 import { loadLibc } from './native/libc.js';
-import { openNetworkNamespace } from './network-namespace.js';
+import { openNetworkNamespace, type NetworkNamespace } from './network-namespace.js';
 import type { Metered, PacketCapture } from './packet-capture.js';
 import { openProcessEvents } from './process-events.js';
 import {
@@ -49,8 +50,11 @@ export interface KernelFlowSource extends FlowSource {
   /** Tells of every process that begins from now on, and of those that there are. */
   readonly processes: ProcessEventSource;
   readonly metered: () => Metered;
-  /** Attaches to interfaces that appeared, forgets those that went. Cheap; call it often. */
-  readonly rescanInterfaces: () => void;
+  /**
+   * Attaches to interfaces that appeared, forgets those that went. Cheap; call it often.
+   * @returns whether there is more to do at once, after others had their turn
+   */
+  readonly rescanInterfaces: () => boolean;
   /** Attaches again after stop(). @throws BpfError when it cannot; then nothing is attached */
   readonly resume: () => void;
   /** A record of every flow, which stays in the cache; its end reason is 0. Waits for no sweep. */
@@ -98,7 +102,7 @@ export function openKernelFlowSource(options: KernelFlowSourceOptions): KernelFl
 }
 
 function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlowSource {
-  const [object, attach] =
+  const [object, attach, namespace] =
     options.capture === 'sockets'
       ? loadForSockets(options, resources)
       : loadForInterfaces(options, resources);
@@ -118,13 +122,11 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
   };
   resources.add({ close: stop });
   const netns = options.capture === 'sockets' ? undefined : options.netns;
-  const names = resources.add(openInterfaceNames(netns));
+  const names = resources.add(openInterfaceNames(netns, namespace));
   return {
     processes,
     metered: () => capture.metered(),
-    rescanInterfaces: () => {
-      if (!isStopped) capture.rescanInterfaces();
-    },
+    rescanInterfaces: () => !isStopped && capture.rescanInterfaces(),
     interfaces: names.interfaces,
     stop,
     resume: () => {
@@ -143,8 +145,12 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
   };
 }
 
-/** The programs, and what attaches them. */
-type Loaded = readonly [BpfObject, (filter: PacketFilter | undefined) => PacketCapture];
+/** The programs, what attaches them, and the network namespace in which that is done, if any. */
+type Loaded = readonly [
+  BpfObject,
+  (filter: PacketFilter | undefined) => PacketCapture,
+  NetworkNamespace?,
+];
 
 /**
  * What is learned late of a socket's owner must not be forgotten before its flows expire. Of so many
@@ -193,7 +199,9 @@ function loadForInterfaces(
   const libc = loadLibc();
   const namespace = resources.add(openNetworkNamespace(options.netns, libc));
   const object = resources.add(BpfObject.load({ ...loadOptions(options), netns: namespace.inode }));
-  return [object, (filter) => captureAtInterfaces(object, libc, namespace, options, filter)];
+  const changes = resources.add(openInterfaceChanges(namespace, libc));
+  const place = { libc, namespace, changes };
+  return [object, (filter) => captureAtInterfaces(object, place, options, filter), namespace];
 }
 
 function loadForSockets(

@@ -7,6 +7,8 @@ import { lastErrno } from './native/memory.js';
 import { getSystemErrorName } from 'node:util';
 
 const NAMED_NAMESPACES = '/run/netns';
+/** A namespace outlives the process by whose path it was opened, if others are in it. */
+const PROCESSES = '/proc/';
 const OWN_NAMESPACE = '/proc/thread-self/ns/net';
 
 export interface NetworkNamespace {
@@ -14,6 +16,12 @@ export interface NetworkNamespace {
   readonly inode: number;
   /** Runs `body` inside. It must not be asynchronous: the thread comes back when it returns. */
   readonly run: <Result>(body: () => Result) => Result;
+  /**
+   * Whether its name stands for it no more: it lives on only because it is open here, and its interfaces
+   * with it. Never so of the own one, and of those that processes show in /proc.
+   */
+  readonly isRemoved: () => boolean;
+  /** After this run() throws. More than once does no harm. */
   readonly close: () => void;
 }
 
@@ -35,7 +43,7 @@ function openNamespace(path: string): number {
 export function openNetworkNamespace(nameOrPath: string | undefined, libc: Libc): NetworkNamespace {
   if (nameOrPath === undefined) {
     const inode = statSync(OWN_NAMESPACE).ino;
-    return { inode, run: (body) => body(), close: () => undefined };
+    return { inode, run: (body) => body(), isRemoved: () => false, close: () => undefined };
   }
   const path = nameOrPath.includes('/') ? nameOrPath : `${NAMED_NAMESPACES}/${nameOrPath}`;
   const own = openNamespace(OWN_NAMESPACE);
@@ -49,9 +57,13 @@ export function openNetworkNamespace(nameOrPath: string | undefined, libc: Libc)
       code === 'EPERM' ? 'needs CAP_SYS_ADMIN: run as root' : 'is it a network namespace?',
     );
   };
+  const inode = fstatSync(target).ino;
+  let isOpen = true;
   return {
-    inode: fstatSync(target).ino,
+    inode,
     run: (body) => {
+      if (!isOpen)
+        throw new BpfError('ENOENT', `enter network namespace ${path}`, 'it was removed');
       enter(target, `enter network namespace ${path}`);
       try {
         return body();
@@ -59,9 +71,20 @@ export function openNetworkNamespace(nameOrPath: string | undefined, libc: Libc)
         enter(own, 'return to the own network namespace');
       }
     },
+    isRemoved: () => !path.startsWith(PROCESSES) && !isAt(path, inode),
     close: () => {
+      if (!isOpen) return;
+      isOpen = false;
       closeSync(target);
       closeSync(own);
     },
   };
+}
+
+function isAt(path: string, inode: number): boolean {
+  try {
+    return statSync(path).ino === inode;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ENOENT';
+  }
 }

@@ -8,8 +8,11 @@ export type Metered =
 
 export interface PacketCapture {
   readonly metered: () => Metered;
-  /** Attaches to interfaces that appeared, forgets those that went. Cheap; call it often. */
-  readonly rescanInterfaces: () => void;
+  /**
+   * Attaches to interfaces that appeared, forgets those that went. Cheap; call it often.
+   * @returns whether there is more to do at once, after others had their turn
+   */
+  readonly rescanInterfaces: () => boolean;
   /** Detaches; more than once does no harm. */
   readonly close: () => void;
 }

@@ -70,5 +70,5 @@ export function captureAtSockets(
   } finally {
     closeSync(fd);
   }
-  return { metered: () => ({ cgroup: path }), rescanInterfaces: () => undefined, close };
+  return { metered: () => ({ cgroup: path }), rescanInterfaces: () => false, close };
 }

@@ -7,6 +7,8 @@ import { readInteger } from './quantities.js';
 /** NetFlow v5 has no room for more. */
 const MAX_NUMBER = 65_535;
 const ANY = 'any';
+/** Kernel indexes whose number is remembered. */
+const MAX_KNOWN = 16_384;
 
 /** By name; "any" for those that have none of their own. */
 export type InterfaceNumbers = ReadonlyMap<string, number>;
@@ -61,6 +63,8 @@ export function interfaceNumbering(
   return (index) => {
     const number = known.get(index);
     if (number !== undefined) return number;
+    // Those of containers come and go, and each has an index of its own.
+    if (known.size >= MAX_KNOWN) known.clear();
     const name = status.interfaces().find((metered) => metered.index === index)?.name;
     const found = numbers.get(name ?? '') ?? numbers.get(ANY) ?? index;
     known.set(index, found);

@@ -15,8 +15,8 @@ export interface MeterSessionOptions {
   readonly sweepIntervalMs: number;
   /** Ends the session in good order. */
   readonly signal: AbortSignal;
-  /** Called often, to take up interfaces that appeared. */
-  readonly rescanInterfaces?: () => void;
+  /** Called often, to take up interfaces that appeared; says whether there is more to do at once. */
+  readonly rescanInterfaces?: () => boolean;
   /** Told of an error that does not stop the session; the same one at most once a minute. */
   readonly onNotice: (line: string) => void;
   /** Told of each sweep. */
@@ -132,6 +132,8 @@ class MeterSession {
   /** Sweeps of the session and those that somebody asks for. */
   readonly #turns = new Turns();
   #failedSweepsInARow = 0;
+  /** There is more to do, after others had their turn. */
+  #isRescanning = false;
   #isAbandoned = false;
   #isOver = false;
 
@@ -332,13 +334,19 @@ class MeterSession {
     }
   }
 
-  #rescan(rescanInterfaces: () => void): void {
+  #rescan(rescanInterfaces: () => boolean): void {
+    if (this.#isRescanning || this.isEnding()) return;
     try {
-      rescanInterfaces();
+      this.#isRescanning = rescanInterfaces();
     } catch (error) {
       this.#errors.rescans++;
       this.#notice('look for new interfaces', error);
     }
+    if (!this.#isRescanning) return;
+    setImmediate(() => {
+      this.#isRescanning = false;
+      this.#rescan(rescanInterfaces);
+    });
   }
 
   #counters(): MeterCounters | undefined {

@@ -42,3 +42,18 @@ t.test('an interface has one number, of 16 bits', async (t) => {
   t.throws(() => readInterfaceNumbers(['1:eth0', '2:eth0']), /-i 2:eth0: eth0 has another/);
   t.throws(() => readInterfaceNumbers(['65536:eth0']), /-i 65536:eth0: is out of range/);
 });
+
+t.test('the numbers of interfaces that came and went are not kept for ever', async (t) => {
+  let lists = 0;
+  const status: MeteringStatus = {
+    ...STATUS,
+    interfaces: () => {
+      lists++;
+      return [{ index: 5, name: 'eth0', description: '' }];
+    },
+  };
+  const numberOf = interfaceNumbering(status, new Map([['eth0', 7]]));
+  for (let index = 1; index <= 20_000; index++) numberOf?.(index);
+  t.equal(numberOf?.(5), 7);
+  t.equal(lists, 20_001, 'each once, and the first ones again: they are forgotten');
+});

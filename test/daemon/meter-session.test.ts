@@ -224,6 +224,25 @@ t.test(
   },
 );
 
+t.test('what a look for interfaces has left to do is done after others had a turn', async (t) => {
+  const controller = new AbortController();
+  const turns: string[] = [];
+  await runMeterSession({
+    source: new FakeSource([]),
+    sinks: [],
+    sweepIntervalMs: 60_000,
+    signal: controller.signal,
+    onNotice: () => undefined,
+    rescanInterfaces: () => {
+      turns.push('rescan');
+      setImmediate(() => turns.push('other'));
+      if (turns.length > 5) controller.abort();
+      return true;
+    },
+  });
+  t.same(turns.slice(0, 5), ['rescan', 'other', 'rescan', 'other', 'rescan']);
+});
+
 /** A session that waits until it is aborted. */
 function startWaiting(source: FakeSource, sinks: FakeSink[]) {
   const { options, controller } = prepare(source, sinks, 99);

@@ -1,5 +1,6 @@
 // libbpf through koffi: declarations, no decisions. This folder is the only one to import koffi.
 import koffi, { type LibraryHandle } from 'koffi';
+import { attachmentState, type AttachmentState } from './attachment-state.js';
 import {
   iterateOptions,
   openOptions,
@@ -34,7 +35,7 @@ interface RingBuffer {
 }
 
 /** libbpf's functions. Integers are 0 or a file descriptor, or a negative errno. */
-export interface Libbpf extends PinFunctions {
+export interface Libbpf extends PinFunctions, AttachmentState {
   readonly versionString: () => string;
   readonly openFile: (path: string, options: object) => ObjectPointer | null;
   readonly load: (object: ObjectPointer) => number;
@@ -169,6 +170,7 @@ export function loadLibbpf(path: string): Libbpf {
     ]),
     ...loadersWithoutObject(library),
     ...pinFunctions(library),
+    ...attachmentState(library),
     openRingBuffer: ringBufferOpener(library),
     testRun: library.func('bpf_prog_test_run_opts', 'int', [
       'int',
