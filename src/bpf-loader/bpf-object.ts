@@ -1,5 +1,5 @@
 // The compiled BPF programs, loaded: open, check the contract, load, look up programs and maps.
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { getSystemErrorName } from 'node:util';
 import { adviceFor } from './advice.js';
@@ -43,6 +43,26 @@ export interface LoadOptions extends MeterSettings {
   readonly kernel?: KernelNames;
   /** Has all maps but those of `maxEntries` already, with what is in them. */
   readonly sharing?: BpfObject;
+  /** Finds maps that a former process left. */
+  readonly kept?: MapKeeper | undefined;
+}
+
+export interface MapKeeper {
+  /**
+   * @param object open, with the sizes that its maps will have
+   * @returns maps to go on with, by name, which the object closes, and what the programs are then told;
+   *   undefined: all maps are new
+   */
+  readonly chooseMaps: (
+    libbpf: Libbpf,
+    object: ObjectPointer,
+    settings: Buffer,
+  ) => KeptMaps | undefined;
+}
+
+export interface KeptMaps {
+  readonly fds: ReadonlyMap<string, number>;
+  readonly settings: Buffer;
 }
 
 export type CaptureMode = 'interface' | 'sockets' | 'file';
@@ -105,7 +125,7 @@ function without(unavailable: ReadonlySet<string>, options: LoadOptions): Chosen
 }
 
 /** What attaching needs of an object: all that is public, so that benchmarks can bring their own. */
-export type LoadedPrograms = Pick<BpfObject, keyof BpfObject>;
+export type LoadedPrograms = Omit<Pick<BpfObject, keyof BpfObject>, 'mapFds' | 'btf'>;
 
 export class BpfObject {
   readonly libbpf: Libbpf;
@@ -165,7 +185,7 @@ export class BpfObject {
 
   static #loadChosen(
     { unavailable, isWanted }: ChosenPrograms,
-    options: Pick<LoadOptions, 'maxEntries' | 'sharing' | 'capture'>,
+    options: Pick<LoadOptions, 'maxEntries' | 'sharing' | 'capture' | 'kept'>,
     settings: Buffer,
   ): BpfObject {
     const libbpf = openLibbpf();
@@ -186,7 +206,10 @@ export class BpfObject {
       for (const [name, entries] of Object.entries(options.maxEntries)) {
         libbpf.setMaxEntries(loaded.map(name), entries);
       }
-      libbpf.setInitialValue(loaded.map(SETTINGS_SECTION), settings, settings.length);
+      const kept = options.kept?.chooseMaps(libbpf, object, settings);
+      const told = kept?.settings ?? settings;
+      libbpf.setInitialValue(loaded.map(SETTINGS_SECTION), told, told.length);
+      if (kept !== undefined) loaded.#useMaps(kept.fds);
       if (options.sharing !== undefined) loaded.#shareMaps(options.sharing, options.maxEntries);
       const result = libbpf.load(object);
       if (result < 0) throw bpfError(-result, 'load the BPF programs', lines, log);
@@ -224,6 +247,30 @@ export class BpfObject {
       const result = libbpf.reuseMap(map, other.mapFd(name));
       if (result < 0) throw this.error(-result, `share the map ${name}`);
     }
+  }
+
+  #useMaps(fds: ReadonlyMap<string, number>): void {
+    for (const [name, fd] of fds) {
+      const result = this.libbpf.reuseMap(this.map(name), fd);
+      closeSync(fd);
+      if (result < 0) throw this.error(-result, `go on with the map ${name}`);
+    }
+  }
+
+  /** Of all maps, by name. */
+  mapFds(): Map<string, number> {
+    const { libbpf } = this;
+    const fds = new Map<string, number>();
+    let map = libbpf.nextMap(this.#object, null);
+    for (; map !== null; map = libbpf.nextMap(this.#object, map)) {
+      fds.set(libbpf.mapName(map), libbpf.mapFd(map));
+    }
+    return fds;
+  }
+
+  /** What the types of its structures say. */
+  btf(): Buffer {
+    return this.libbpf.btfBytes(this.#object);
   }
 
   program(name: string): ProgramPointer {

@@ -143,3 +143,40 @@ export function readBtf(btf: Buffer): BtfTypes {
   }
   return { structs, enums };
 }
+
+/** What a type of the object lays out, in words: equal words mean equal octets. */
+export type TypeWords = (id: number) => string;
+
+/**
+ * @param btf as readBtf takes it
+ * @throws RangeError when the bytes are not BTF
+ */
+export function readTypeWords(btf: Buffer): TypeWords {
+  const { types, nameAt } = readRawTypes(btf);
+  const words = (id: number): string => {
+    const type = types[id];
+    if (type === undefined) throw new RangeError(`BTF type ${id} does not exist`);
+    const { kind, vlen, sizeOrType, body, name } = type;
+    const each = (octets: number, describe: (at: number) => string): string =>
+      Array.from({ length: vlen }, (_, i) => describe(body + octets * i)).join();
+    switch (kind) {
+      case KIND_INT:
+        return `i${sizeOrType}`;
+      case KIND_PTR:
+        return 'pointer';
+      case KIND_ARRAY:
+        return `${words(btf.readUInt32LE(body))}[${btf.readUInt32LE(body + 8)}]`;
+      case KIND_STRUCT:
+      case KIND_UNION: {
+        const member = (at: number): string =>
+          `${nameAt(btf.readUInt32LE(at))}@${btf.readUInt32LE(at + 8)}:${words(btf.readUInt32LE(at + 4))}`;
+        return `${name}{${each(12, member)}}${sizeOrType}`;
+      }
+      case KIND_ENUM:
+        return `${name}(${each(8, (at) => `${nameAt(btf.readUInt32LE(at))}=${btf.readInt32LE(at + 4)}`)})`;
+      default:
+        return sizeOrType === 0 ? 'void' : words(sizeOrType); // typedef, const, volatile
+    }
+  };
+  return words;
+}

@@ -65,3 +65,8 @@ export function checkContract(btfBytes: Buffer, objectPath: string): void {
     `${differences.slice(0, 3).join('; ')}; build both again or reinstall the package`,
   );
 }
+
+/** All of the contract in words, to compare with another version's. */
+export function contractText(): string {
+  return JSON.stringify([STRUCTS, ENUMS]);
+}

@@ -9,6 +9,13 @@ import type { PacketFilter } from './filter/packet-filter.js';
 import { lockInterface } from './interface-lock.js';
 import type { Libc } from './native/libc.js';
 import { tcFilterArgument, tcHookArgument, type TcHook } from './native/libbpf-arguments.js';
+import { INTERFACE_LINK, UNPINNED_LINKS, type LinkKeeper } from './state/link-keeper.js';
+import {
+  FILTER_HANDLE,
+  FILTER_PRIORITY,
+  clsactMark,
+  removeLeftFilters,
+} from './state/left-filters.js';
 import { constants } from 'node:os';
 
 export type AttachMode = 'tcx' | 'clsact';
@@ -22,8 +29,6 @@ const ATTACH: Readonly<Record<Direction, { tcx: number; clsact: number }>> = {
 };
 const CLSACT_BOTH = 3;
 const BPF_TC_F_REPLACE = 1;
-const FILTER_HANDLE = 0x50464c57; // "PFLW"
-const FILTER_PRIORITY = 0xc0de;
 
 // ARPHRD_ numbers of include/uapi/linux/if_arp.h.
 const ETHERNET = 1;
@@ -57,6 +62,19 @@ interface Attached {
   readonly detach: () => void;
 }
 
+interface AttachOptions {
+  readonly mode: AttachMode;
+  readonly filter?: PacketFilter | undefined;
+  /** Default: what is attached ends with the process. */
+  readonly keeper?: LinkKeeper;
+}
+
+interface Place {
+  /** Name of the interface. */
+  readonly where: string;
+  readonly keeper: LinkKeeper;
+}
+
 interface Hook {
   readonly direction: Direction;
   readonly program: MeterProgram;
@@ -86,23 +104,36 @@ function hooksFor(linkType: number): readonly Hook[] | string {
   return `its link layer (ARPHRD ${linkType}) is neither Ethernet nor plain IP`;
 }
 
-function attachTcx(object: LoadedPrograms, ifindex: number, entry: Entry, where: string): Attached {
+function attachTcx(
+  object: LoadedPrograms,
+  ifindex: number,
+  entry: Entry,
+  { where, keeper }: Place,
+): Attached {
   const { program, direction } = entry;
-  const fd = object.libbpf.createLink(entry.fd, ifindex, ATTACH[direction].tcx, null);
-  if (fd < 0) throw object.error(-fd, `attach ${program} to ${where} ${direction} (TCX)`);
-  return {
-    isAttached: () => object.libbpf.linkInterface(fd) === ifindex,
-    detach: () => {
-      closeSync(fd);
+  const { fd, detach } = keeper.attach({
+    name: `${INTERFACE_LINK}${ifindex}-${direction}`,
+    programFd: entry.fd,
+    target: { kind: 'interface', interfaceIndex: ifindex },
+    create: () => {
+      const fd = object.libbpf.createLink(entry.fd, ifindex, ATTACH[direction].tcx, null);
+      if (fd < 0) throw object.error(-fd, `attach ${program} to ${where} ${direction} (TCX)`);
+      return {
+        fd,
+        close: () => {
+          closeSync(fd);
+        },
+      };
     },
-  };
+  });
+  return { isAttached: () => object.libbpf.linkInterface(fd) === ifindex, detach };
 }
 
 function attachClsact(
   object: LoadedPrograms,
   ifindex: number,
   { program, direction, fd }: Entry,
-  where: string,
+  { where }: Place,
 ): Attached {
   const { libbpf } = object;
   const tcHook: TcHook = { ifindex, attachPoint: ATTACH[direction].clsact };
@@ -124,13 +155,24 @@ function attachClsact(
 }
 
 /** @returns what removes the qdisc again, if it is ours */
-function ensureClsact(object: LoadedPrograms, ifindex: number, where: string): () => void {
+function ensureClsact(
+  object: LoadedPrograms,
+  ifindex: number,
+  { where, keeper }: Place,
+): () => void {
   const hook = tcHookArgument({ ifindex, attachPoint: CLSACT_BOTH });
+  const mark = clsactMark(ifindex);
+  // What a former process has made, and left for this one, is ours.
+  const wasOurs = keeper.othersMarks().includes(mark);
   const result = object.libbpf.createTcHook(hook);
-  if (result === -constants.errno.EEXIST) return () => undefined;
-  if (result < 0) throw object.error(-result, `add the clsact qdisc to ${where}`);
+  if (result === -constants.errno.EEXIST && !wasOurs) return () => undefined;
+  if (result < 0 && result !== -constants.errno.EEXIST) {
+    throw object.error(-result, `add the clsact qdisc to ${where}`);
+  }
+  keeper.mark(mark);
   return () => {
     object.libbpf.destroyTcHook(hook);
+    keeper.unmark(mark);
   };
 }
 
@@ -154,7 +196,7 @@ export function attachInterface(
   object: LoadedPrograms,
   libc: Libc,
   { index: ifindex, name: interfaceName }: { readonly index: number; readonly name: string },
-  { mode, filter }: { readonly mode: AttachMode; readonly filter?: PacketFilter | undefined },
+  { mode, filter, keeper = UNPINNED_LINKS }: AttachOptions,
 ): Attachment {
   const linkType = libc.linkType(interfaceName);
   // A name that another has by now would be attached to twice.
@@ -177,13 +219,16 @@ export function attachInterface(
     for (let step = undo.pop(); step !== undefined; step = undo.pop()) step();
   };
   try {
+    const place = { where: interfaceName, keeper };
     if (mode === 'clsact') {
       undo.push(lockInterface(libc, ifindex, interfaceName));
-      undo.push(ensureClsact(object, ifindex, interfaceName));
-    }
+      undo.push(ensureClsact(object, ifindex, place));
+      // One program at a time.
+      keeper.dropOthers(`${INTERFACE_LINK}${ifindex}-`);
+    } else removeLeftFilters(object.libbpf, libc, ifindex, interfaceName);
     const attach = mode === 'tcx' ? attachTcx : attachClsact;
     for (const entry of entries) {
-      const done = attach(object, ifindex, entry, interfaceName);
+      const done = attach(object, ifindex, entry, place);
       attached.push(done);
       undo.push(done.detach);
     }

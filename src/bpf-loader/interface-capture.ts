@@ -15,6 +15,8 @@ import type { InterfaceChange, InterfaceChanges } from './interface-changes.js';
 import type { Libc } from './native/libc.js';
 import type { NetworkNamespace } from './network-namespace.js';
 import type { PacketCapture } from './packet-capture.js';
+import { interfaceOfMark, removeClsact, removeLeftFilters } from './state/left-filters.js';
+import { UNPINNED_LINKS, type LinkKeeper } from './state/link-keeper.js';
 
 export interface InterfaceCaptureOptions {
   readonly capture?: 'interface';
@@ -55,10 +57,11 @@ export function captureAtInterfaces(
   { libc, namespace, changes }: InterfacePlace,
   options: InterfaceCaptureOptions,
   filter?: PacketFilter,
+  keeper: LinkKeeper = UNPINNED_LINKS,
 ): PacketCapture {
-  const { interfaces } = options;
+  const { interfaces, attach = 'auto' } = options;
   const attachments = new InterfaceAttachments(options, (index, name, mode) =>
-    attachInterface(object, libc, { index, name }, { mode, filter }),
+    attachInterface(object, libc, { index, name }, { mode, filter, keeper }),
   );
   let present: ReadonlyMap<number, string> = new Map();
   let isOver = false;
@@ -75,11 +78,11 @@ export function captureAtInterfaces(
   try {
     const first = changes.look();
     namespace.run(() => {
-      const { attach = 'auto' } = options;
       const mode = attach === 'auto' ? probeAttachMode(object, libc) : attach;
       if (interfaces !== 'any') for (const name of interfaces) requireInterface(libc, name);
       present = first?.present ?? libc.interfaces();
       attachments.attachFirst(mode, interfaces === 'any' ? present : named(interfaces, libc));
+      forgetOtherFilters(object, libc, keeper);
     });
   } catch (error) {
     stop();
@@ -114,6 +117,17 @@ export function captureAtInterfaces(
 }
 
 const NONE: InterfaceChange['left'] = new Set();
+
+/** Of a former process, at interfaces that this one does not meter, or not by filters. */
+function forgetOtherFilters({ libbpf }: BpfObject, libc: Libc, keeper: LinkKeeper): void {
+  for (const mark of keeper.othersMarks()) {
+    const ifindex = interfaceOfMark(mark);
+    if (ifindex === undefined) continue;
+    removeLeftFilters(libbpf, libc, ifindex, `number ${ifindex}`);
+    removeClsact(libbpf, ifindex);
+    keeper.unmark(mark);
+  }
+}
 
 /** Those that are there, index to name. One that is named twice, by an alternative name, is one. */
 function named(names: readonly string[], libc: Libc): Map<number, string> {

@@ -2,14 +2,12 @@
 // mapped into this process.
 import { closeSync, existsSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { getSystemErrorName } from 'node:util';
-import { adviceFor } from './advice.js';
-import { BpfError } from './bpf-error.js';
 import { openLibbpf } from './bpf-object.js';
 import type { Libbpf } from './native/libbpf.js';
 import { mapFlagsArgument } from './native/libbpf-pins.js';
 import { mapShared } from './native/shared-memory.js';
 import { readMapInfo } from './state/object-info.js';
+import { kernelError, openPin, pin } from './state/pins.js';
 import type { StateDirectory } from './state/state-directory.js';
 
 export interface JournalMemory {
@@ -24,6 +22,8 @@ export interface JournalMemory {
 
 const NAME = 'journal';
 const FORMER = 'journal-former';
+/** In a state directory. */
+export const JOURNAL_FILES = [NAME, FORMER] as const;
 const ARRAY = 2;
 const BPF_F_MMAPABLE = 1 << 10;
 const PAGE_OCTETS = 4096;
@@ -72,8 +72,7 @@ function openIfThere(
   path: string,
 ): { readonly fd: number; readonly pages: number } | undefined {
   if (!existsSync(path)) return undefined;
-  const fd = libbpf.openPinned(path);
-  if (fd < 0) throw kernelError(-fd, `open the journal ${path}`);
+  const fd = openPin(libbpf, path);
   return { fd, pages: readMapInfo(libbpf, fd).maxEntries };
 }
 
@@ -91,13 +90,11 @@ function createPinned(libbpf: Libbpf, path: string, pages: number): number {
   const options = mapFlagsArgument(BPF_F_MMAPABLE);
   const fd = libbpf.createMapWith(ARRAY, NAME, 4, PAGE_OCTETS, pages, options);
   if (fd < 0) throw kernelError(-fd, `make a journal of ${pages * PAGE_OCTETS} octets`);
-  const result = libbpf.pin(fd, path);
-  if (result === 0) return fd;
-  closeSync(fd);
-  throw kernelError(-result, `pin the journal at ${path}`);
-}
-
-function kernelError(errno: number, operation: string): BpfError {
-  const code = getSystemErrorName(-errno);
-  return new BpfError(code, operation, adviceFor(code, []));
+  try {
+    pin(libbpf, fd, path);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
 }

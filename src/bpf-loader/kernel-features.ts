@@ -7,6 +7,7 @@ import { BpfObject, openLibbpf } from './bpf-object.js';
 import { probeAttachMode } from './interface-attachment.js';
 import { loadLibc } from './native/libc.js';
 import { findCgroup2Mount } from './socket-hooks.js';
+import { findLeftFilters, findLeftState } from './state/left-behind.js';
 
 export interface KernelFeature {
   readonly name: string;
@@ -32,6 +33,7 @@ export function probeKernelFeatures(): readonly KernelFeature[] {
     socketCapture(),
     cgroup(),
     lockdown(),
+    leftBehind(),
   ];
 }
 
@@ -170,6 +172,29 @@ function lockdown(): KernelFeature {
     detail: mode,
     consequence: 'nothing: no program needs more than lockdown "confidentiality" allows',
   };
+}
+
+function leftBehind(): KernelFeature {
+  const feature = { name: 'nothing left behind', required: false };
+  try {
+    const states = findLeftState();
+    const filters = findLeftFilters();
+    const detail = [
+      ...states.map((path) => `${path} is kept by no procflow that runs`),
+      ...filters.map((name) => `clsact filters at ${name}`),
+    ].join('; ');
+    const commands = [
+      ...states.map((path) => `procflow detach --state ${path}`),
+      ...(filters.length > 0 ? ['procflow detach'] : []),
+    ];
+    const consequence =
+      states.length > 0
+        ? `metering goes on in the kernel until the next start with it, or: ${commands.join('; ')}`
+        : `packets run through them in vain; remove them: ${commands.join('; ')}`;
+    return { ...feature, found: detail === '', detail, consequence };
+  } catch (error) {
+    return { ...feature, found: false, detail: messageOf(error), consequence: '' };
+  }
 }
 
 function messageOf(error: unknown): string {

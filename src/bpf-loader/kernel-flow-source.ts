@@ -1,5 +1,10 @@
 // The kernel's flow cache as a FlowSource: loads the programs, attaches them, sweeps the cache.
-import type { FlowRecordBatch, FlowSource } from '../flow/flow-source.js';
+import type {
+  FlowRecordBatch,
+  FlowSource,
+  MeterCounters,
+  SweepScope,
+} from '../flow/flow-source.js';
 import type { FlowTimeouts } from '../flow/flow-timeouts.js';
 import type { MeteredInterface } from '../flow/metering-status.js';
 import type { ProcessEventSource } from '../flow/process-event-source.js';
@@ -8,7 +13,7 @@ import type { TrackLevel } from '../flow/track-level.js';
 import { BpfObject, type LoadOptions } from './bpf-object.js';
 import type { FilterCompiler } from './filter/compile-filter.js';
 import { openPacketFilter, type PacketFilter } from './filter/packet-filter.js';
-import { openFlowCache } from './flow-cache.js';
+import { openFlowCache, type FlowCache } from './flow-cache.js';
 import { openInterfaceChanges } from './interface-changes.js';
 import { captureAtInterfaces, type InterfaceCaptureOptions } from './interface-capture.js';
 import { openInterfaceNames } from './interface-names.js';
@@ -22,6 +27,9 @@ import {
   type SocketCaptureOptions,
 } from './socket-capture.js';
 import { attachSocketHooks } from './socket-hooks.js';
+import { openKeptState, type KeptState } from './state/kept-state.js';
+import { SOCKET_LINKS, UNPINNED_LINKS } from './state/link-keeper.js';
+import type { StateDirectory } from './state/state-directory.js';
 
 interface CacheOptions {
   readonly timeouts: FlowTimeouts;
@@ -42,6 +50,8 @@ interface CacheOptions {
   readonly trackProcess?: boolean;
   /** Told what an operator should know but what stops nothing; one line each. */
   readonly onNotice: (line: string) => void;
+  /** Where what is metered outlives the process; default: nowhere. */
+  readonly state?: StateDirectory | undefined;
 }
 
 type KernelFlowSourceOptions = CacheOptions & (InterfaceCaptureOptions | SocketCaptureOptions);
@@ -102,25 +112,36 @@ export function openKernelFlowSource(options: KernelFlowSourceOptions): KernelFl
 }
 
 function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlowSource {
+  const kept =
+    options.state === undefined ? undefined : resources.add(openKeptState(options.state));
+  const keeper = kept?.links ?? UNPINNED_LINKS;
   const [object, attach, namespace] =
     options.capture === 'sockets'
-      ? loadForSockets(options, resources)
-      : loadForInterfaces(options, resources);
+      ? loadForSockets(options, resources, kept)
+      : loadForInterfaces(options, resources, kept);
+  kept?.begin(object);
   const { timeouts, maxFlows } = options;
   const cache = resources.add(openFlowCache(object, { timeouts, maxFlows }));
   // Before any socket has an owner, so that no owner is one that nobody was told of.
-  const processes = resources.add(openProcessEvents(object));
-  resources.add(attachSocketHooks(object, options.cgroup, options.onNotice));
+  const processes = resources.add(openProcessEvents(object, keeper));
+  resources.add(attachSocketHooks(object, options.cgroup, options.onNotice, keeper));
   const { filter } = options;
   const packetFilter =
-    filter === undefined ? undefined : resources.add(openPacketFilter(object, filter));
+    filter === undefined
+      ? undefined
+      : resources.add(openPacketFilter(object, filter, kept?.keepFilterMap));
   let capture = attach(packetFilter);
   let isStopped = false;
   const stop = (): void => {
     isStopped = true;
     capture.close();
   };
-  resources.add({ close: stop });
+  resources.add({
+    close: () => {
+      if (!keeper.stays()) stop();
+    },
+  });
+  kept?.settle();
   const netns = options.capture === 'sockets' ? undefined : options.netns;
   const names = resources.add(openInterfaceNames(netns, namespace));
   return {
@@ -134,15 +155,33 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
       capture = attach(packetFilter);
       isStopped = false;
     },
-    sweep: cache.sweep,
+    sweep: kept === undefined ? cache.sweep : (scope) => sweepBoth(kept, cache, scope),
     flows: cache.flows,
     flowCount: cache.flowCount,
-    counters: cache.counters,
+    counters: kept === undefined ? cache.counters : () => countersOfBoth(kept, cache),
     isCrowded: () => cache.flowCount() > maxFlows,
     close: () => {
       resources.close();
     },
   };
+}
+
+/** The kernel's counters go on where those of a load that was replaced ended. */
+function countersOfBoth(kept: KeptState, cache: FlowCache): MeterCounters {
+  const former = kept.formerCounters();
+  const own = Object.entries(cache.counters()) as [keyof MeterCounters, number][];
+  return Object.fromEntries(
+    own.map(([name, value]) => [name, value + Number(former.get(name) ?? 0n)]),
+  ) as Record<keyof MeterCounters, number>;
+}
+
+async function* sweepBoth(
+  kept: KeptState,
+  cache: FlowCache,
+  scope: SweepScope,
+): AsyncIterable<FlowRecordBatch> {
+  yield* kept.sweepFormer();
+  yield* cache.sweep(scope);
 }
 
 /** The programs, what attaches them, and the network namespace in which that is done, if any. */
@@ -195,26 +234,35 @@ function loadOptions(options: CacheOptions): LoadOptions {
 function loadForInterfaces(
   options: CacheOptions & InterfaceCaptureOptions,
   resources: Resources,
+  kept: KeptState | undefined,
 ): Loaded {
   const libc = loadLibc();
   const namespace = resources.add(openNetworkNamespace(options.netns, libc));
-  const object = resources.add(BpfObject.load({ ...loadOptions(options), netns: namespace.inode }));
+  const netns = namespace.inode;
+  const object = resources.add(BpfObject.load({ ...loadOptions(options), netns, kept }));
   const changes = resources.add(openInterfaceChanges(namespace, libc));
   const place = { libc, namespace, changes };
-  return [object, (filter) => captureAtInterfaces(object, place, options, filter), namespace];
+  const attach = (filter: PacketFilter | undefined): PacketCapture => {
+    // One place at a time: whoever metered at sockets before would count the same packets.
+    for (const name of SOCKET_LINKS) kept?.links.dropOthers(name);
+    return captureAtInterfaces(object, place, options, filter, kept?.links);
+  };
+  return [object, attach, namespace];
 }
 
 function loadForSockets(
   options: CacheOptions & SocketCaptureOptions,
   resources: Resources,
+  kept: KeptState | undefined,
 ): Loaded {
   const cgroup = findWatchedCgroup(options.cgroup);
   const object = resources.add(
     BpfObject.load({
       ...loadOptions(options),
+      kept,
       capture: 'sockets',
       watchedCgroup: cgroup.id,
     }),
   );
-  return [object, (filter) => captureAtSockets(object, cgroup, filter)];
+  return [object, (filter) => captureAtSockets(object, cgroup, filter, kept?.links)];
 }

@@ -3,8 +3,9 @@ import { closeSync, readSync } from 'node:fs';
 import { EXEC_EVENT } from '../flow/flow-contract.gen.js';
 import type { ProcessEventSource } from '../flow/process-event-source.js';
 import type { BpfObject } from './bpf-object.js';
-import type { LinkPointer } from './native/libbpf.js';
 import { lastErrno } from './native/memory.js';
+import { attachTracing } from './state/attach-tracing.js';
+import { UNPINNED_LINKS, type LinkKeeper } from './state/link-keeper.js';
 
 interface KernelProcessEvents extends ProcessEventSource {
   readonly close: () => void;
@@ -18,21 +19,24 @@ const READ_OCTETS = 32 * 1024;
 const NOTHING = Buffer.alloc(0);
 
 /** @throws BpfError */
-export function openProcessEvents(object: BpfObject): KernelProcessEvents {
+export function openProcessEvents(
+  object: BpfObject,
+  keeper: LinkKeeper = UNPINNED_LINKS,
+): KernelProcessEvents {
   const { libbpf } = object;
   const buffer = Buffer.alloc(TAKE_OCTETS);
   const ring = libbpf.openRingBuffer(object.mapFd('process_events'), buffer, EXEC_EVENT.size);
   if (ring === undefined) throw object.error(lastErrno(), 'map the ring buffer of process events');
-  const links: LinkPointer[] = [];
+  const links: (() => void)[] = [];
   let isOpen = true;
   const close = (): void => {
     isOpen = false;
-    for (let link = links.pop(); link !== undefined; link = links.pop()) libbpf.destroyLink(link);
+    if (!keeper.stays()) for (let detach = links.pop(); detach; detach = links.pop()) detach();
     ring.close();
   };
   try {
     for (const name of PROGRAMS) {
-      links.push(object.link(libbpf.attach(object.program(name)), `attach ${name}`));
+      links.push(attachTracing(object, name, keeper));
     }
   } catch (error) {
     close();

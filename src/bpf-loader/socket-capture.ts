@@ -4,6 +4,12 @@ import { BpfError } from './bpf-error.js';
 import type { LoadedPrograms } from './bpf-object.js';
 import type { PacketFilter } from './filter/packet-filter.js';
 import type { PacketCapture } from './packet-capture.js';
+import {
+  INTERFACE_LINK,
+  UNPINNED_LINKS,
+  type LinkKeeper,
+  type OpenLink,
+} from './state/link-keeper.js';
 import { findCgroup2Mount, openCgroup } from './socket-hooks.js';
 
 export interface SocketCaptureOptions {
@@ -50,19 +56,31 @@ export function captureAtSockets(
   object: LoadedPrograms,
   { path }: WatchedCgroup,
   filter?: PacketFilter,
+  keeper: LinkKeeper = UNPINNED_LINKS,
 ): PacketCapture {
   const { libbpf } = object;
-  const links: number[] = [];
+  const links: (() => void)[] = [];
   const close = (): void => {
-    for (let link = links.pop(); link !== undefined; link = links.pop()) closeSync(link);
+    for (let detach = links.pop(); detach; detach = links.pop()) detach();
   };
   const fd = openCgroup(path);
+  const target = { kind: 'cgroup', cgroupId: statSync(path, { bigint: true }).ino } as const;
+  // One place at a time: whoever metered at interfaces before would count the same packets.
+  keeper.dropOthers(INTERFACE_LINK);
   try {
     for (const { name, attachType } of PROGRAMS) {
       const program = filter?.programFd(name) ?? object.programFd(name);
-      const link = libbpf.createLink(program, fd, attachType, null);
-      if (link < 0) throw object.error(-link, `attach ${name} to cgroup ${path}`);
-      links.push(link);
+      const create = (): OpenLink => {
+        const link = libbpf.createLink(program, fd, attachType, null);
+        if (link < 0) throw object.error(-link, `attach ${name} to cgroup ${path}`);
+        return {
+          fd: link,
+          close: () => {
+            closeSync(link);
+          },
+        };
+      };
+      links.push(keeper.attach({ name, programFd: program, target, create }).detach);
     }
   } catch (error) {
     close();

@@ -1,9 +1,20 @@
 // The programs that keep the owners of sockets, and the walk over the descriptors that were open
 // before them.
-import { closeSync, constants, openSync, readFileSync, readSync, statfsSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  statfsSync,
+} from 'node:fs';
 import type { LoadedPrograms } from './bpf-object.js';
 import { BpfError } from './bpf-error.js';
-import type { LinkPointer } from './native/libbpf.js';
+import { attachTracing } from './state/attach-tracing.js';
+import { UNPINNED_LINKS, type LinkKeeper, type OpenLink } from './state/link-keeper.js';
+
+type Detach = () => void;
 
 interface SocketHooks {
   readonly close: () => void;
@@ -49,17 +60,26 @@ export function openCgroup(directory: string): number {
 }
 
 /** All or, when one is refused, none. */
-function attachToCgroup(object: LoadedPrograms, cgroup: string): LinkPointer[] {
+function attachToCgroup(object: LoadedPrograms, cgroup: string, keeper: LinkKeeper): Detach[] {
+  const { libbpf } = object;
   const fd = openCgroup(cgroup);
-  const links: LinkPointer[] = [];
+  const target = { kind: 'cgroup', cgroupId: statSync(cgroup, { bigint: true }).ino } as const;
+  const links: Detach[] = [];
+  const create = (name: string): OpenLink => {
+    const link = object.link(
+      libbpf.attachCgroup(object.program(name), fd),
+      `attach ${name} to cgroup ${cgroup}`,
+    );
+    return { fd: libbpf.linkFd(link), close: () => void libbpf.destroyLink(link) };
+  };
   try {
     for (const name of CGROUP_PROGRAMS) {
-      const link = object.libbpf.attachCgroup(object.program(name), fd);
-      links.push(object.link(link, `attach ${name} to cgroup ${cgroup}`));
+      const programFd = object.programFd(name);
+      links.push(keeper.attach({ name, programFd, target, create: () => create(name) }).detach);
     }
     return links;
   } catch (error) {
-    for (const link of links) object.libbpf.destroyLink(link);
+    for (const detach of links) detach();
     throw error;
   } finally {
     closeSync(fd);
@@ -67,7 +87,11 @@ function attachToCgroup(object: LoadedPrograms, cgroup: string): LinkPointer[] {
 }
 
 /** Nobody asked for this cgroup, so that metering does not fail with it. */
-function attachToRoot(object: LoadedPrograms, onNotice: (line: string) => void): LinkPointer[] {
+function attachToRoot(
+  object: LoadedPrograms,
+  keeper: LinkKeeper,
+  onNotice: (line: string) => void,
+): Detach[] {
   const consequence = 'a socket has an owner only from its first use on';
   const directory = findCgroup2Mount(readFileSync('/proc/self/mountinfo', 'utf8'));
   if (directory === undefined) {
@@ -75,7 +99,7 @@ function attachToRoot(object: LoadedPrograms, onNotice: (line: string) => void):
     return [];
   }
   try {
-    return attachToCgroup(object, directory);
+    return attachToCgroup(object, directory, keeper);
   } catch (error) {
     if (!(error instanceof BpfError)) throw error;
     onNotice(`${error.message}; ${consequence}`);
@@ -97,15 +121,19 @@ const CALLS = [
   { programs: ['socket_drained'], without: 'receiving by splice is not seen' },
 ] as const;
 
-function attachCalls(object: LoadedPrograms, onNotice: (line: string) => void): LinkPointer[] {
-  const links: LinkPointer[] = [];
+function attachCalls(
+  object: LoadedPrograms,
+  keeper: LinkKeeper,
+  onNotice: (line: string) => void,
+): Detach[] {
+  const links: Detach[] = [];
   for (const { programs, without } of CALLS) {
     const name = programs.find((program) => !object.unavailable.has(program));
     if (name === undefined) {
       onNotice(`this kernel has no hook for ${programs.join(', ')}; ${without}`);
       continue;
     }
-    links.push(object.link(object.libbpf.attach(object.program(name)), `attach ${name}`));
+    links.push(attachTracing(object, name, keeper));
   }
   return links;
 }
@@ -151,17 +179,18 @@ export function attachSocketHooks(
   object: LoadedPrograms,
   cgroup: string | undefined,
   onNotice: (line: string) => void,
+  keeper: LinkKeeper = UNPINNED_LINKS,
 ): SocketHooks {
-  const links: LinkPointer[] = [];
+  const links: Detach[] = [];
   const close = (): void => {
-    for (let link = links.pop(); link !== undefined; link = links.pop()) {
-      object.libbpf.destroyLink(link);
-    }
+    if (!keeper.stays()) for (let detach = links.pop(); detach; detach = links.pop()) detach();
   };
   try {
-    links.push(...attachCalls(object, onNotice));
+    links.push(...attachCalls(object, keeper, onNotice));
     links.push(
-      ...(cgroup === undefined ? attachToRoot(object, onNotice) : attachToCgroup(object, cgroup)),
+      ...(cgroup === undefined
+        ? attachToRoot(object, keeper, onNotice)
+        : attachToCgroup(object, cgroup, keeper)),
     );
     snapshotSockets(object);
     return { close };

@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { daemonProcess } from '../daemon/daemonise.js';
 import { describeError } from '../daemon/describe-error.js';
 import { ctlCommand } from './ctl.js';
+import { detachCommand } from './detach.js';
 import { doctorCommand } from './doctor.js';
 import { exportCommand } from './export.js';
 import { liveCommand } from './live.js';
@@ -45,7 +46,10 @@ function buildProgram(io: ProgramIo, name: ProgramName): Command {
     .option(...DEBUG_OPTION)
     .helpCommand(false)
     .addHelpText('after', MORE);
-  const commands = [exportCommand(io), liveCommand(io), ctlCommand(io), doctorCommand(io)];
+  const commands = [
+    ...[exportCommand(io), liveCommand(io), ctlCommand(io)],
+    ...[detachCommand(io), doctorCommand(io)],
+  ];
   for (const command of commands)
     program.addCommand(command.helpOption('-h, --help', 'print this help'));
   configure(io, [program, ...commands]);

@@ -74,6 +74,11 @@ export function addMeterOptions(command: Command, defaults: { maxFlows?: string 
       'see the sockets of this cgroup v2 directory, and meter only them with --capture sockets ' +
         '(default: all)',
     )
+    .option(
+      '--state <path>',
+      'go on metering when the process ends or is killed, and find the flows at the next start: a ' +
+        'directory below a BPF file system, such as /sys/fs/bpf/procflow; "procflow detach" ends it',
+    )
     .addOption(withDefault('--attach <way>', ways, 'auto'))
     .addOption(nameOption('kernel', "the kernel's own packets"))
     .addOption(nameOption('forwarded', 'packets that only pass through this host'))

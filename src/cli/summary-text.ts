@@ -93,7 +93,15 @@ export function liveSummaryLines(summary: RunSummary): string[] {
 }
 
 function meterLines(summary: MeterSummary): string[] {
-  return [totalLine(summary), ...samplingLines(summary.counters)];
+  return [totalLine(summary), ...keptLines(summary), ...samplingLines(summary.counters)];
+}
+
+/** With a state directory metering does not end with the session. */
+function keptLines({ flowsKept }: MeterSummary): string[] {
+  if (flowsKept === undefined) return [];
+  return [
+    `metering goes on in the kernel: ${flowsKept} flows are kept for the next start (procflow detach ends it)`,
+  ];
 }
 
 /** @param of whose duration it is, where it is not the session's */

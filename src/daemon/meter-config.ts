@@ -5,6 +5,7 @@ import { TRACK_LEVELS, type TrackLevel } from '../flow/track-level.js';
 import { readCapture, type CaptureConfig, type CaptureSettings } from './capture-config.js';
 import { ConfigError, alternatives } from './config-error.js';
 import { readInteger } from './quantities.js';
+import { readStatePath } from './state-path.js';
 import { readSampling } from './sampling-config.js';
 import { readTimeouts, type TimeoutConfig, type TimeoutSettings } from './timeouts-config.js';
 
@@ -16,6 +17,8 @@ interface MeterLimits extends TimeoutConfig {
   readonly trackLevel: TrackLevel;
   readonly trackProcess: boolean;
   readonly cgroup?: string;
+  /** Directory below a BPF file system, where what is metered outlives the process. */
+  readonly state?: string;
   readonly nonProcessNames: NonProcessNames;
   /** pcap-filter(7): only packets that match are metered. */
   readonly filter?: string;
@@ -33,6 +36,7 @@ export interface MeterSettings extends CaptureSettings, TimeoutSettings {
   readonly unknownName: string;
   readonly netns?: string | undefined;
   readonly cgroup?: string | undefined;
+  readonly state?: string | undefined;
   /** Words of one expression. */
   readonly filter?: readonly string[];
 }
@@ -49,7 +53,7 @@ const UNFIT_FOR_NAMES = /[\p{C}\p{Zl}\p{Zp}"\\]/u;
 
 /** @throws ConfigError */
 export function readMeterConfig(settings: MeterSettings): MeterConfig {
-  const { cgroup, filter = [] } = settings;
+  const { cgroup, state, filter = [] } = settings;
   if (cgroup !== undefined && !cgroup.startsWith('/')) {
     const advice = 'give the path of a cgroup v2 directory, such as /sys/fs/cgroup/system.slice';
     throw new ConfigError(`--cgroup ${cgroup}`, 'is not an absolute path', advice);
@@ -67,6 +71,7 @@ export function readMeterConfig(settings: MeterSettings): MeterConfig {
       unknown: readName('--unknown-name', settings.unknownName),
     },
     ...(cgroup !== undefined && { cgroup }),
+    ...(state !== undefined && { state: readStatePath(state) }),
     ...(filter.length > 0 && { filter: filter.join(' ') }),
   };
 }

@@ -15,6 +15,8 @@ export interface MeterSessionOptions {
   readonly sweepIntervalMs: number;
   /** Ends the session in good order. */
   readonly signal: AbortSignal;
+  /** At the end metering goes on, and flows stay in the cache for the next session; default: no. */
+  readonly leavesFlows?: boolean;
   /** Called often, to take up interfaces that appeared; says whether there is more to do at once. */
   readonly rescanInterfaces?: () => boolean;
   /** Told of an error that does not stop the session; the same one at most once a minute. */
@@ -44,6 +46,8 @@ export interface MeterSummary extends RecordTotals {
   readonly errors: SessionErrors;
   /** Flows that the last passes could not take out of the cache: they are lost. */
   readonly flowsLeftBehind: number;
+  /** Flows that stay in the cache for the next session; undefined where metering has ended. */
+  readonly flowsKept?: number;
   /** Flow records that were dropped because somebody asked for it. */
   readonly deleted: RecordTotals;
 }
@@ -178,7 +182,8 @@ class MeterSession {
 
   /**
    * Every flow leaves the cache, with "forced end", until a pass finds none. A flow on which a writer
-   * is still at work is passed over: the kernel's counters tell whether one is left.
+   * is still at work is passed over: the kernel's counters tell whether one is left. Where flows stay for
+   * the next session, only those leave that have ended.
    */
   sweepOut(): Promise<void> {
     return this.#inTurn(async () => {
@@ -188,6 +193,10 @@ class MeterSession {
   }
 
   async #sweepOut(): Promise<void> {
+    if (this.#options.leavesFlows === true) {
+      if (!this.#isAbandoned) await this.#sweepOrCount('expired');
+      return;
+    }
     try {
       this.#options.source.stop();
     } catch (error) {
@@ -257,13 +266,15 @@ class MeterSession {
 
   summary(): MeterSummary {
     const counters = this.#counters();
+    const { leavesFlows = false } = this.#options;
     return {
       ...this.totals(),
       durationMs: this.#nowMs() - this.#startMs,
       endReasons: this.#counts.endReasons(),
       attribution: this.#counts.attribution(),
       counters,
-      flowsLeftBehind: flowsInCache(counters),
+      flowsLeftBehind: leavesFlows ? 0 : flowsInCache(counters),
+      ...(leavesFlows && { flowsKept: flowsInCache(counters) }),
     };
   }
 

@@ -6,6 +6,7 @@ import { openKernelClock } from '../bpf-loader/kernel-clock.js';
 import { openKernelFlowSource, type KernelFlowSource } from '../bpf-loader/kernel-flow-source.js';
 import type { Metered } from '../bpf-loader/packet-capture.js';
 import { findCgroup2Mount } from '../bpf-loader/socket-hooks.js';
+import { openStateDirectory, type StateDirectory } from '../bpf-loader/state/state-directory.js';
 import type { KernelClock } from '../flow/clock.js';
 import type { FlowSink } from '../flow/flow-sink.js';
 import type { FlowSource } from '../flow/flow-source.js';
@@ -51,6 +52,8 @@ export interface FlowContext {
   readonly directory: ProcessDirectory;
   readonly nonProcessNames: NonProcessNames;
   readonly status: MeteringStatus;
+  /** What outlives the process; undefined: nothing. */
+  readonly state?: StateDirectory | undefined;
 }
 
 export type { CollectorStatistics };
@@ -89,15 +92,19 @@ export async function runMeter(
   // Before anything is metered: a path that cannot be had is known at once.
   const socket =
     wanted === undefined ? undefined : await openControl(place, { ...wanted, onNotice });
+  let state: StateDirectory | undefined;
   try {
-    return await runControlled(config, openSinks, { ...hooks, place, filter });
+    if (config.state !== undefined) state = openStateDirectory(config.state);
+    return await runControlled(config, openSinks, { ...hooks, place, filter, state });
   } finally {
     delete place.control;
+    state?.close();
     await socket?.close();
   }
 }
 
 type ControlledHooks = MeterHooks & {
+  readonly state: StateDirectory | undefined;
   readonly place: ControlPlace;
   readonly filter: FilterCompiler | undefined;
 };
@@ -110,15 +117,16 @@ async function runControlled(
   const clock = openKernelClock();
   const directory = openDirectory(config, clock);
   const { nonProcessNames } = config;
+  const { filter, state, onNotice } = hooks;
   const metering: { source?: KernelFlowSource } = {};
-  const status = meteringStatus(config, metering, hooks.onNotice);
+  const status = meteringStatus(config, metering, onNotice);
   // The sinks first: a collector that cannot be reached is known before the kernel is touched.
-  const opened = await openSinks({ clock, directory, nonProcessNames, status });
+  const opened = await openSinks({ clock, directory, nonProcessNames, status, state });
   const exporters = 'sinks' in opened ? opened : undefined;
   const sinks = 'sinks' in opened ? opened.sinks : opened;
   let source: KernelFlowSource;
   try {
-    source = openKernelFlowSource({ ...config, filter: hooks.filter, onNotice: hooks.onNotice });
+    source = openKernelFlowSource({ ...config, filter, state, onNotice });
   } catch (error) {
     for (const sink of sinks) await sink.close();
     throw error;
@@ -126,7 +134,7 @@ async function runControlled(
   metering.source = source;
   directory.follow(source.processes);
   const stop = new AbortController();
-  const debugLevel = new DebugLevel(hooks.onNotice);
+  const debugLevel = new DebugLevel(onNotice);
   const session = startMeterSession({
     source: beforeClose(source, () => {
       try {
@@ -141,18 +149,17 @@ async function runControlled(
     sinks,
     sweepIntervalMs: sweepIntervalMs(config),
     signal: AbortSignal.any([hooks.signal, stop.signal]),
-    onNotice: hooks.onNotice,
+    onNotice,
     onSweep: (sweep) => {
       debugLevel.sweepDone(sweep, source.flowCount, () => exporters?.statistics() ?? []);
     },
     rescanInterfaces: source.rescanInterfaces,
+    leavesFlows: state !== undefined,
   });
   hooks.place.control = createMeterControl({
     ...{ session, source, exporters, clock, directory, nonProcessNames, debugLevel },
     timeouts: { timeouts: config.timeouts, sweepIntervalMs: sweepIntervalMs(config) },
-    stop: () => {
-      stop.abort();
-    },
+    stop: stop.abort.bind(stop),
   });
   hooks.onMetering(source.metered());
   const drain = setInterval(() => {

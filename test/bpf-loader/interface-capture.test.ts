@@ -33,7 +33,7 @@ const changes = {
 
 const object = {
   // Links are descriptors.
-  libbpf: { createLink: () => openSync('/dev/null', 'r') },
+  libbpf: { queryTc: () => -1, createLink: () => openSync('/dev/null', 'r') },
 } as unknown as BpfObject;
 
 const namespace: NetworkNamespace = {
@@ -83,6 +83,7 @@ function changingInterfaces(interfaces: Map<number, string>) {
   const capture = captureAtInterfaces(
     {
       libbpf: {
+        queryTc: () => -1,
         createLink: (_program: number, index: number) => {
           attached.push(index);
           return openSync('/dev/null', 'r');

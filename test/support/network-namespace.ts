@@ -185,6 +185,13 @@ export function interfaceCounters(side: Pick<Side, 'name' | 'interfaceName'>): I
   };
 }
 
+/** UDP datagrams that were sent in the namespace since it was made. */
+export function datagramsSent(namespace: Namespace): number {
+  const lines = within(namespace, 'cat', '/proc/net/snmp').split('\n');
+  const [names, values] = lines.filter((line) => line.startsWith('Udp: ')).map((l) => l.split(' '));
+  return Number(values?.[names?.indexOf('OutDatagrams') ?? -1]);
+}
+
 /** Whether a filter of ours is left on the interface. */
 export function listFilters(side: Side): string {
   return ['ingress', 'egress']

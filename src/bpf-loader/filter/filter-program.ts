@@ -79,6 +79,8 @@ const TOO_LONG = `is too long for the kernel: ${FEWER}`;
 
 export interface FilterProgram {
   readonly fd: number;
+  /** By which it calls the meter's program: the kernel empties it when its last descriptor is closed. */
+  readonly mapFd: number;
   /** Before it is closed it must be detached: what it matches would no longer reach the meter. */
   readonly close: () => void;
 }
@@ -146,7 +148,7 @@ export function loadFilterProgram(
     value.writeUInt32LE(meterFd);
     const updated = libbpf.update(map, Buffer.alloc(WORD_OCTETS), value, 0);
     if (updated < 0) throw kernelError(-updated, expression);
-    return { fd, close };
+    return { fd, mapFd: map, close };
   } catch (error) {
     close();
     throw error;

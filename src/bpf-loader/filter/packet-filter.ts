@@ -38,9 +38,11 @@ export interface PacketFilter {
   readonly close: () => void;
 }
 
+/** @param keepMap told of each map through which a filter's program goes on to the meter's */
 export function openPacketFilter(
   object: Pick<BpfObject, 'libbpf' | 'programFd'>,
   { expression, compile }: FilterCompiler,
+  keepMap: (mapFd: number) => void = () => undefined,
 ): PacketFilter {
   // A program that the kernel refused is not shown to it again for each interface.
   const programs = new Map<string, FilterProgram | FilterError>();
@@ -48,7 +50,9 @@ export function openPacketFilter(
     const hook = FILTER_HOOKS[meterProgram];
     const meterFd = object.programFd(meterProgram);
     try {
-      return loadFilterProgram(object.libbpf, hook, { expression, classic }, meterFd);
+      const program = loadFilterProgram(object.libbpf, hook, { expression, classic }, meterFd);
+      keepMap(program.mapFd);
+      return program;
     } catch (error) {
       if (error instanceof FilterError) return error;
       throw error;

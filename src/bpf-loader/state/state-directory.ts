@@ -18,14 +18,22 @@ const BPF_FS_MAGIC = 0xcafe4a11; // include/uapi/linux/magic.h
 /** Whoever may write there can change what is metered, and whoever may read can learn it. */
 const OWNER_ONLY = 0o700;
 
+interface OpenOptions {
+  /** It is not made; default: no. */
+  readonly mustExist?: boolean;
+}
+
 /**
  * Makes the directory where there is none, and locks it: two sessions would take each other's links. The
  * kernel lets go of the lock when the process ends, in whatever way.
  * @throws BpfError
  */
-export function openStateDirectory(path: string): StateDirectory {
+export function openStateDirectory(
+  path: string,
+  { mustExist = false }: OpenOptions = {},
+): StateDirectory {
   requireBpfFileSystem(path);
-  const fd = openDirectory(path);
+  const fd = openDirectory(path, mustExist);
   if (lockDirectory(fd) !== 0) {
     const errno = lastErrno();
     closeSync(fd);
@@ -64,9 +72,9 @@ function requireBpfFileSystem(path: string): void {
   }
 }
 
-function openDirectory(path: string): number {
+function openDirectory(path: string, mustExist: boolean): number {
   try {
-    mkdirSync(path, { recursive: true, mode: OWNER_ONLY });
+    if (!mustExist) mkdirSync(path, { recursive: true, mode: OWNER_ONLY });
     return openSync(path, constants.O_DIRECTORY);
   } catch (cause) {
     throw refusal(path, (cause as NodeJS.ErrnoException).code ?? 'EIO');
@@ -77,6 +85,8 @@ function refusal(path: string, code: string): BpfError {
   const isForbidden = code === 'EACCES' || code === 'EPERM';
   const advice = isForbidden
     ? 'this user may not: run as root, or let root make the directory and give it to this user'
-    : '';
+    : code === 'ENOENT'
+      ? 'nothing is kept there'
+      : '';
   return new BpfError(code, `open state directory ${path}`, advice);
 }
