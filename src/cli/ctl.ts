@@ -5,6 +5,7 @@ import { askControl } from '../daemon/control/control-client.js';
 import { ConfigError } from '../daemon/config-error.js';
 import { LineOutput } from './line-output.js';
 import { DEBUG_OPTION } from './meter-options.js';
+import { harmlessLines } from './printable.js';
 import { notice, type ProgramIo } from './program-io.js';
 import { SOFTFLOWD_CONTROL } from './program-name.js';
 
@@ -84,7 +85,8 @@ async function runCtl(
   const output = new LineOutput(io.out, () => undefined);
   for await (const piece of askControl(path, words.join(' '))) {
     answer.add(piece);
-    await output.writeText(piece);
+    // Whoever made the socket need not be procflow.
+    await output.writeText(harmlessLines(piece));
     // A reader that left has what it wanted.
     if (output.isClosed) return;
   }
@@ -94,15 +96,22 @@ async function runCtl(
   if (!isAnswered || answer.isError) io.setExitCode(1);
 }
 
+/** Enough of a line to know it by its beginning. */
+const LINE_CHARACTERS = 256;
+
 /** Looks whether an answer is an error: its last line is. */
 class AnswerEnd {
   isEmpty = true;
+  /** With its end, if that is there. */
   #last = '';
 
   add(piece: string): void {
-    if (piece !== '') this.isEmpty = false;
-    const whole = `${this.#last}${piece}`.replace(/\n$/, '');
-    this.#last = whole.slice(whole.lastIndexOf('\n') + 1);
+    if (piece === '') return;
+    this.isEmpty = false;
+    const whole = `${this.#last}${piece}`;
+    const end = whole.endsWith('\n') ? whole.length - 1 : whole.length;
+    const line = whole.slice(end === 0 ? 0 : whole.lastIndexOf('\n', end - 1) + 1, end);
+    this.#last = line.slice(0, LINE_CHARACTERS) + whole.slice(end);
   }
 
   get isError(): boolean {

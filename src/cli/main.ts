@@ -11,6 +11,7 @@ import { doctorCommand } from './doctor.js';
 import { exportCommand } from './export.js';
 import { liveCommand } from './live.js';
 import { DEBUG_OPTION } from './meter-options.js';
+import { harmlessLines } from './printable.js';
 import { notice, type ProgramIo } from './program-io.js';
 import { SOFTFLOWD_DEFAULTS, programName, type ProgramName } from './program-name.js';
 
@@ -66,7 +67,7 @@ function configure(io: ProgramIo, commands: readonly Command[]): void {
         writeOut: (text) => io.out.write(text),
         writeErr: (text) => io.err.write(text),
         outputError: (text, write) => {
-          write(text.replace(/^error: /, 'procflow: '));
+          write(harmlessLines(text.replace(/^error: /, 'procflow: ')));
         },
       });
   }
@@ -102,7 +103,7 @@ function report(io: ProgramIo, error: unknown, isDebug: boolean): number {
   const { line, isUsage, isUnexpected, details } = describeError(error);
   const hint = isUnexpected && !isDebug ? ' (unexpected; --debug shows more)' : '';
   notice(io, `${line}${hint}`);
-  if (isDebug) io.err.write(`${details}\n`);
+  if (isDebug) io.err.write(`${harmlessLines(details)}\n`);
   return isUsage ? EXIT_USAGE : EXIT_FAILURE;
 }
 

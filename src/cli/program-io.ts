@@ -1,6 +1,7 @@
 // What a command has to do with the world: its streams, its environment and how it is stopped.
 import type { Writable } from 'node:stream';
 import type { DaemonProcess } from '../daemon/daemonise.js';
+import { harmlessLine } from './printable.js';
 import type { OutputKind } from './terminal-style.js';
 
 export interface ProgramIo {
@@ -19,5 +20,5 @@ export interface ProgramIo {
 
 /** A line of the program about itself: on stderr, so that it is never among the flows. */
 export function notice(io: ProgramIo, line: string): void {
-  io.err.write(`procflow: ${line}\n`);
+  io.err.write(`procflow: ${harmlessLine(line)}\n`);
 }

@@ -46,8 +46,18 @@ t.test('an answer that is an error ends it with 1', async (t) => {
     const { path } = await serve(t, (socket) => socket.end(answer));
     t.match(await runCtl('-c', path, 'top'), { code: 1, out: answer });
   }
+  const inPieces = await serve(t, (socket) => {
+    socket.write('a flow\n', () => setImmediate(() => socket.end('procflow[1]: error: no\n')));
+  });
+  t.match(await runCtl('-c', inPieces.path, 'dump-flows'), { code: 1, out: /a flow\n.*error/ });
   const { path } = await serve(t, (socket) => socket.end());
   t.match(await runCtl('-c', path, 'top'), { code: 1, err: /closed without an answer/ });
+});
+
+t.test('what steers a terminal is not printed, whoever answers', async (t) => {
+  const { path } = await serve(t, (socket) => socket.end('a\x1b[2Jb\u202ec\ttop\nnext\n'));
+  const out = 'a\\x1b[2Jb\\u{202e}c\ttop\nnext\n';
+  t.match(await runCtl('-c', path, 'top'), { code: 0, out, err: '' });
 });
 
 t.test('ends when its reader has enough', async (t) => {

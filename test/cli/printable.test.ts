@@ -3,6 +3,8 @@ import t from 'tap';
 import {
   cutEnd,
   displayWidth,
+  harmlessLine,
+  harmlessLines,
   padEnd,
   padStart,
   printable,
@@ -29,6 +31,11 @@ const cases: readonly { name: string; input: string; expected: string }[] = [
 
 t.test('printable escapes what a terminal would act on', async (t) => {
   for (const { name, input, expected } of cases) t.equal(printable(input), expected, name);
+});
+
+t.test("the program's own lines keep what is printable already", async (t) => {
+  t.equal(harmlessLine('a\\x1b "b" \x1b[2J\nc\td'), 'a\\x1b "b" \\x1b[2J\\x0ac\\x09d');
+  t.equal(harmlessLines('a\\\nb\tc\x1b\r\n'), 'a\\\nb\tc\\x1b\\x0d\n');
 });
 
 t.test('nothing harmful comes through, and no two names look the same', async (t) => {
