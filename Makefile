@@ -28,7 +28,7 @@ EMPTY_TWIN := build/bench/empty-twin/empty-twin.bpf.o
 BENCH_OBJECTS := $(patsubst bench/%.bpf.c,build/bench/%.bpf.o,$(wildcard bench/*/*.bpf.c))
 TS_SOURCES := $(shell find $(wildcard src test scripts bench) -name "*.ts")
 
-.PHONY: help install install-run build program run test bench attribution attribution-figures capture-rate check \
+.PHONY: help install install-run build program run test bench attribution attribution-figures capture-rate fuzz check \
 	lint lint-code lint-format generate generated-is-fresh format demo clean
 
 help: ## this list
@@ -114,6 +114,10 @@ attribution-figures: install ## measure and write docs/attribution-figures.md: P
 capture-rate: install ## how many packets of a capture file are metered and exported a second: PACKETS=1200000
 	@$(MAKE) -s build
 	@$(SUDO) node build/bench/capture-rate/capture-rate.js $(PACKETS)
+
+fuzz: install ## hostile packets, messages, files and words, other ones each time: MINUTES=5, SEED=7, FUZZ="packets names"
+	@$(MAKE) -s build
+	@$(SUDO) node build/scripts/run-fuzz.js $(or $(MINUTES),5) '$(SEED)' $(FUZZ)
 
 check: install ## linter, formatters, type check, generated files
 	@$(MAKE) -s program

@@ -57,6 +57,11 @@ export interface FrameReplay extends FlowSource {
 
 /** The kernel wants them on one page, with room for an skb: some less than 4096 on all machines. */
 const BATCH_OCTETS = 3584;
+/**
+ * To the kernel the first octets are an Ethernet header. Where the length of the first frame, 8 octets, looks like
+ * IPv4's EtherType, kernel 6.18 wants a whole IP header behind it.
+ */
+const LEAST_BATCH_OCTETS = 64;
 const HEADER_OCTETS = REPLAY_FRAME.size;
 const SKB_OCTETS = 192; // struct __sk_buff
 const CURSOR_OFFSET = 48; // cb[0]
@@ -228,7 +233,7 @@ class Replay implements FrameReplay {
     const { object, programFd } = this.#opened;
     for (let done = 0; done < starts.length;) {
       this.#context.writeUInt32LE(starts[done] ?? 0, CURSOR_OFFSET);
-      this.#run.set(this.#octets, starts.length - done);
+      this.#run.set(Math.max(this.#octets, LEAST_BATCH_OCTETS), starts.length - done);
       const result = object.libbpf.testRunPrepared(programFd, this.#run.options);
       if (result === 0) break;
       // The kernel stops between two frames when a signal is pending.

@@ -27,9 +27,16 @@ export function findCgroup2Mount(mountinfo: string): string | undefined {
   for (const line of mountinfo.split('\n')) {
     // id parent device root mountpoint options [optional...] - type source options
     const [before, after] = line.split(' - ');
-    if (after?.startsWith('cgroup2 ')) return before?.split(' ')[4];
+    if (after?.startsWith('cgroup2 ')) return unescapePath(before?.split(' ')[4]);
   }
   return undefined;
+}
+
+/** Blanks and backslashes are there as "\040". */
+function unescapePath(path: string | undefined): string | undefined {
+  return path?.replaceAll(/\\([0-7]{3})/g, (_, octal: string) =>
+    String.fromCharCode(Number.parseInt(octal, 8)),
+  );
 }
 
 /** Where sockets are created and closed, and datagrams sent to and received from any peer. */

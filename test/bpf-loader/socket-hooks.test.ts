@@ -15,6 +15,11 @@ void t.test('cgroup v2 is found in mountinfo', async (t) => {
         '42 32 0:36 / /sys/fs/cgroup/unified rw shared:23 - cgroup2 cgroup2 rw\n',
       expected: '/sys/fs/cgroup/unified',
     },
+    {
+      name: 'a path with a blank, as the kernel writes it',
+      mountinfo: '24 30 0:22 / /mnt/a\\040b\\134c rw - cgroup2 cgroup2 rw\n',
+      expected: '/mnt/a b\\c',
+    },
     { name: 'no cgroup v2', mountinfo: '1 0 0:1 / / rw - ext4 /dev/vda rw\n', expected: undefined },
   ];
   for (const { name, mountinfo, expected } of CASES) {

@@ -2,9 +2,9 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { DecodeError } from '../support/decoder/decode-error.js';
-import type { DecodedMessage } from '../support/decoder/decoded-message.js';
 import { MessageDecoder } from '../support/decoder/message-decoder.js';
 import { MessageSplitter } from '../support/decoder/message-splitter.js';
+import { attempt } from './attempt.js';
 import {
   IPFIX_DATA,
   IPFIX_TEMPLATES,
@@ -17,50 +17,8 @@ import {
 const MODES = [false, true].flatMap((isStrict) =>
   [false, true].map((isStream) => ({ isStrict, isStream })),
 );
-/** Far more than any message takes; the loops that it is to find would not end at all. */
-const PATIENCE_MS = 2000;
 /** The number of values that a message may have. */
 const MAX_VALUES = 131_072;
-
-/** The message, or the error; any other error is thrown. */
-function attempt(decoder: MessageDecoder, octets: Buffer): DecodedMessage | DecodeError {
-  const before = performance.now();
-  const result = decodeOrError(decoder, octets);
-  const elapsedMs = performance.now() - before;
-  if (elapsedMs > PATIENCE_MS) throw new Error(`${elapsedMs} ms for ${octets.length} octets`);
-  if (!(result instanceof DecodeError)) expectConsistency(result, octets);
-  else if (result.offset > octets.length) throw new Error('an offset behind the message');
-  return result;
-}
-
-function decodeOrError(decoder: MessageDecoder, octets: Buffer): DecodedMessage | DecodeError {
-  try {
-    return decoder.decode(octets);
-  } catch (error) {
-    if (error instanceof DecodeError) return error;
-    throw error;
-  }
-}
-
-/** What must be true of any message, whatever its octets. */
-function expectConsistency(message: DecodedMessage, octets: Buffer): void {
-  const { records, unknownSets, paddingOctets } = message;
-  let accounted = paddingOctets;
-  for (const { octets } of unknownSets) accounted += octets;
-  for (const { values, fields, template } of records) {
-    if (values.length !== template.fields.length) throw new Error('values and fields differ');
-    if (fields.size > values.length) throw new Error('more fields than values');
-    let recordOctets = 0;
-    for (const { length } of values) recordOctets += length;
-    if (recordOctets === 0 && template.fields.every(({ isVariable }) => !isVariable)) {
-      throw new Error('a record of nothing');
-    }
-    accounted += recordOctets;
-  }
-  if (message.octets !== octets.length) throw new Error('length');
-  // A set without a record is there twice: as itself and as its padding.
-  if (accounted > 2 * octets.length) throw new Error('more octets than there were');
-}
 
 /** Decoders of each mode that know the templates of the written messages. */
 function experienced(): MessageDecoder[] {

@@ -17,7 +17,12 @@ import { text } from '../support/decoder/field-values.js';
 import { CURL_FLOW, LOOPBACK_FLOW } from '../support/described-flows.js';
 import { decodeExport } from '../support/exported-messages.js';
 import { flowBatch, type FlowDescription } from '../support/flow-description.js';
-import { allRecords, directoryOf, METERING_STATUS, recordExport } from '../support/recorded-export.js';
+import {
+  allRecords,
+  directoryOf,
+  METERING_STATUS,
+  recordExport,
+} from '../support/recorded-export.js';
 import { NEVER } from '../support/timeouts.js';
 import { fuzz } from './fuzz-rounds.js';
 import { expectHarmless, hostileOctets, hostileText } from './hostile-texts.js';
@@ -92,7 +97,9 @@ async function exportThem(
       },
       status: {
         ...METERING_STATUS,
-        interfaces: () => [{ index: 2, name: hostileText(random), description: hostileText(random) }],
+        interfaces: () => [
+          { index: 2, name: hostileText(random), description: hostileText(random) },
+        ],
       },
     }),
   });
@@ -127,18 +134,26 @@ async function printThem(
     expectHarmless(json, 'JSON');
     JSON.parse(json);
   }
-  const now = { timeouts: NEVER, sweepIntervalMs: 1000, bootEpoch: BOOT_EPOCH, bootMs: 0, ...names };
+  const now = {
+    timeouts: NEVER,
+    sweepIntervalMs: 1000,
+    bootEpoch: BOOT_EPOCH,
+    bootMs: 0,
+    ...names,
+  };
   const batches = (async function* () {
     yield { bytes, count };
   })();
-  for await (const piece of flowTextPieces({ ...now, batches })) expectHarmless(piece, 'dump-flows');
+  for await (const piece of flowTextPieces({ ...now, batches }))
+    expectHarmless(piece, 'dump-flows');
   const some = (): string => hostileText(random);
   const traffic = { pid: 1, flows: 1, octetsSent: 1, octetsReceived: 1 };
   const processes = [{ ...traffic, name: some(), user: some() }];
   const interfaces = [{ index: 1, name: some(), description: some(), isMetered: true }];
   for (const { more } of [processesText(processes), interfacesText(interfaces)]) {
     const lines = [...more()];
-    if (lines.some((line) => line.indexOf('\n') !== line.length - 1)) throw new Error('lines in a line');
+    if (lines.some((line) => line.indexOf('\n') !== line.length - 1))
+      throw new Error('lines in a line');
     for (const line of lines) expectHarmless(line, 'a table');
   }
 }
