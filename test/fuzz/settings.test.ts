@@ -114,12 +114,13 @@ function optionsOf(random: Random): ExportOptionValues {
   ]);
   const flags = ['balance', 'ipv6', 'bidirectional', 'adjustTime', 'trackProcess', 'verbose'];
   const given = flags.filter(() => random.oneIn(8)).map((flag) => [flag, true]);
-  return {
+  const options: Readonly<Record<string, unknown>> = {
     ...REQUIRED,
     ...wordsOf(random, METER_WORDS, 12),
     ...Object.fromEntries([...many, ...given]),
     filter: random.oneIn(4) ? [hostileText(random)] : [],
   };
+  return options as unknown as ExportOptionValues;
 }
 
 function readLine(random: Random): void {
