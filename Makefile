@@ -28,8 +28,8 @@ EMPTY_TWIN := build/bench/empty-twin/empty-twin.bpf.o
 BENCH_OBJECTS := $(patsubst bench/%.bpf.c,build/bench/%.bpf.o,$(wildcard bench/*/*.bpf.c))
 TS_SOURCES := $(shell find $(wildcard src test scripts bench) -name "*.ts")
 
-.PHONY: help install install-run build program run test bench attribution attribution-figures capture-rate fuzz check \
-	lint lint-code lint-format generate generated-is-fresh format demo clean
+.PHONY: help install install-run build program run test bench attribution attribution-figures capture-rate fuzz soak \
+	check lint lint-code lint-format generate generated-is-fresh format demo clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,10 @@ test: install ## build, check, run all tests; the last line counts them. TESTS=f
 bench: install ## what it costs, compared with softflowd and pmacctd, into bench/results: PARTS="traffic start", SHORT=1
 	@$(MAKE) -s build
 	@$(SUDO) node build/bench/main.js $(if $(SHORT),--short) $(PARTS)
+
+soak: install ## traffic, processes, interfaces and collectors coming and going: MINUTES=10, STATE=directory below bpffs
+	@$(MAKE) -s build
+	@$(SUDO) node build/bench/soak/main.js $(or $(MINUTES),10) $(STATE)
 
 attribution: install ## which process each packet has, case by case against ground truth: CASES=regex, CAPTURE=sockets
 	@$(MAKE) -s build

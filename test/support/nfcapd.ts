@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startProgram, type Teardown } from './program.js';
+import { idleUdpReceiver } from './udp-receivers.js';
 
 /** A flow as nfdump prints it. */
 export interface NfdumpFlow {
@@ -30,8 +31,11 @@ export interface NfcapdTotals {
 
 export interface Nfcapd {
   readonly port: number;
+  readonly pid: number;
   /** Ends nfcapd, which closes its file, and reads all of it. */
   stop(): Promise<readonly NfdumpFlow[]>;
+  /** The same, when all that came has been worked on, without reading it. */
+  end(): Promise<void>;
   /** What nfdump prints with these arguments; after stop() only. */
   nfdump(...args: readonly string[]): string;
   /** What nfcapd counted itself; after stop() only. */
@@ -99,12 +103,13 @@ const ORDINARY =
 const FORMAT = 'fmt:%sa;%da;%sp;%dp;%pr;%pkt;%byt;%uname';
 const PLAIN = ['-q', '-N', '-6'];
 
-export async function startNfcapd(t: Teardown): Promise<Nfcapd> {
+/** @param wanted port, where a certain one is to be had */
+export async function startNfcapd(t: Teardown, wanted?: number): Promise<Nfcapd> {
   const directory = mkdtempSync(join(tmpdir(), 'procflow-nfcapd-'));
   t.teardown(() => {
     rmSync(directory, { recursive: true });
   });
-  const port = await freeUdpPort();
+  const port = wanted ?? (await freeUdpPort());
   const listen = ['-b', '127.0.0.1', '-p', String(port), '-B', '8388608'];
   const files = ['-w', directory, '-t', '3600', '-S', '0'];
   const program = startProgram(t, 'nfcapd', [...listen, ...files]);
@@ -126,10 +131,15 @@ export async function startNfcapd(t: Teardown): Promise<Nfcapd> {
     });
   return {
     port,
+    pid: program.pid,
     nfdump,
     totals: () => sumTotals(program.err),
     complaints: () =>
       [...program.out, ...program.err].filter((line) => line !== '' && !ORDINARY.test(line)),
+    async end() {
+      await idleUdpReceiver(port, program.pid);
+      await program.stop('SIGTERM');
+    },
     async stop() {
       await awaitQueue(); // at SIGTERM it would leave unread what it has not read
       await program.stop('SIGTERM');

@@ -56,12 +56,13 @@ export async function idleUdpReceiver(port: number, pid: number): Promise<void> 
   throw new Error(`process ${pid} never waits`);
 }
 
-function childrenOf(pid: number): readonly number[] {
+export function childrenOf(pid: number): readonly number[] {
   const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
   return text.split(' ').filter(Boolean).map(Number);
 }
 
-function isWaiting(pid: number): boolean {
+/** The process does nothing. */
+export function isWaiting(pid: number): boolean {
   // The state follows the name, which stands in parentheses.
   return /\) S [^)]*$/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
 }
