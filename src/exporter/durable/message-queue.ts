@@ -102,8 +102,7 @@ export class MessageQueue {
     this.#run = new SendRun(memory.part(RUN, RUN_OCTETS));
     this.#commit = commit;
     if (this.#isNew()) this.#create(fingerprint);
-    this.#check();
-    this.sequence = this.#finishRun();
+    this.sequence = this.#finishRun(this.#check());
     this.#checkFingerprint(fingerprint);
     this.left = this.#recover();
     this.leftWaiting = this.#waiting(commit.committed);
@@ -182,7 +181,8 @@ export class MessageQueue {
     this.#header.setWord(MAGIC_AT, MAGIC);
   }
 
-  #check(): void {
+  /** @returns where entries begin */
+  #check(): ReadonlySet<number> {
     const [header, octets] = [this.#header, this.#ring.bytes.length];
     if (header.word(MAGIC_AT) !== MAGIC) throw damaged('it does not begin as one');
     const written = header.word(OCTETS_AT);
@@ -191,10 +191,13 @@ export class MessageQueue {
       const at = header.word(name);
       if (at >= octets || at % ENTRY_ALIGNMENT !== 0) throw damaged(`an end of it is at ${at}`);
     }
+    const places = new Set<number>();
     this.#each((at) => {
       const fault = entryFault(this.#ring, at);
       if (fault !== undefined) throw damaged(`${fault} at ${ENTRIES + at}`);
+      places.add(at);
     });
+    return places;
   }
 
   #checkFingerprint(fingerprint: Buffer): void {
@@ -207,8 +210,10 @@ export class MessageQueue {
     this.#header.copyFrom(fingerprint, FINGERPRINT);
   }
 
-  #finishRun(): number {
+  #finishRun(places: ReadonlySet<number>): number {
     const { entries, sequence } = this.#run.recover();
+    const stray = entries.find((at) => !places.has(at));
+    if (stray !== undefined) throw damaged(`a message on its way at ${ENTRIES + stray}`);
     for (const at of entries) this.#leave(at);
     this.endRun(sequence);
     return sequence;

@@ -296,6 +296,20 @@ t.test('whatever stands in the memory gives messages or is said to be damaged', 
   );
 });
 
+t.test('a message on its way that stands nowhere in the queue is damage', async (t) => {
+  const bytes = memoryFor(4096);
+  const queue = open(bytes);
+  queue.beginRun([queue.put(numberedFlows(1))], [1]);
+  queue.runHeaders.writeUInt32LE(9, MSG_LEN);
+  const places = [64, 4032, 0xffff_ff00];
+  for (const place of places) {
+    const damaged = Buffer.from(bytes);
+    damaged.writeUInt32LE(place, 256 + 64); // of the first of the run, as the layout has it
+    t.throws(() => open(damaged), { code: 'damaged', message: /on its way/ }, String(place));
+  }
+  t.same(found(bytes), [], 'what went is gone');
+});
+
 t.test('a changed octet of a message is noticed', async (t) => {
   const bytes = memoryFor(4096);
   const message = open(bytes).put(numberedFlows(1, 500));
