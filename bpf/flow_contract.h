@@ -18,7 +18,10 @@
 #define MAC_LENGTH     6
 #define ADDRESS_LENGTH 16
 
-/* Changed whenever the meaning of something below changes without its layout changing. */
+/*
+ * Changed whenever the meaning of something below, or of what a map holds, changes without its
+ * layout changing: maps outlive the programs (docs/adr/0019-state-across-restarts.md).
+ */
 enum contract {
 	CONTRACT_VERSION = 2,
 };

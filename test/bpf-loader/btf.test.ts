@@ -1,5 +1,5 @@
 import t from 'tap';
-import { readBtf } from '../../src/bpf-loader/btf.js';
+import { readBtf, readTypeWords } from '../../src/bpf-loader/btf.js';
 
 // struct pair { unsigned int number; unsigned char bytes[4]; }; enum colour { RED = 3 };
 const BTF = Buffer.from(
@@ -34,4 +34,12 @@ void t.test('structures and enumerations are read', async (t) => {
 void t.test('what is not BTF is refused', async (t) => {
   t.throws(() => readBtf(Buffer.alloc(64)), { name: 'RangeError', message: /wrong magic/ });
   t.throws(() => readBtf(Buffer.alloc(3)), { name: 'RangeError' });
+});
+
+void t.test('types are told in words that say where every octet stands', async (t) => {
+  const words = readTypeWords(BTF);
+  t.equal(words(4), 'pair{number@0:i4,bytes@32:i1[4]}8');
+  t.equal(words(5), 'colour(RED=3)');
+  t.equal(words(0), 'void');
+  t.throws(() => words(6), { name: 'RangeError' });
 });

@@ -52,6 +52,7 @@ const goodMeter: readonly { given: Partial<MeterSettings>; expected: object }[] 
   },
   { given: { netns: 'blue' }, expected: { netns: 'blue' } },
   { given: { cgroup: '/sys/fs/cgroup/a' }, expected: { cgroup: '/sys/fs/cgroup/a' } },
+  { given: { state: '/sys/fs/bpf//a/' }, expected: { state: '/sys/fs/bpf/a/' } },
 ];
 
 t.test('the sockets are metered without naming an interface', async (t) => {
@@ -123,6 +124,7 @@ const badMeter: readonly { given: Partial<MeterSettings>; message: string | RegE
     message: /^--track vlan: packets have no link layer at sockets/,
   },
   { given: { cgroup: 'system.slice' }, message: /not an absolute path/ },
+  { given: { state: 'bpf/procflow' }, message: /^--state bpf.procflow: is not an absolute path/ },
 ];
 
 t.test('a bad setting of a meter is named, with what to give instead', async (t) => {

@@ -4,13 +4,17 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { bpfDirectory, pinsBelow } from './bpf-directory.js';
 import { interfaceCounters, type Side } from './network-namespace.js';
 import { runProcflow, startProcflow } from './procflow.js';
-import type { Program, Teardown } from './program.js';
+import { startProgram, type Program, type Teardown } from './program.js';
 import type { CapturedFlow } from './socket-capture.js';
 
 export interface KeptMetering {
   readonly directory: string;
+  /** Of a session in which flows do not expire by themselves. */
+  readonly arguments: readonly string[];
   /** Starts a session, in which flows expire after so long; it meters when this resolves. */
   readonly start: (timeoutS: number, ...options: readonly string[]) => Promise<Program>;
+  /** The same with another program, in which flows do not expire by themselves. */
+  readonly startOther: (program: string) => Promise<Program>;
   /** A session of short timeouts until so many packets are in the records of its flows. */
   readonly flowsOf: (
     packets: number,
@@ -25,22 +29,31 @@ const SOON_S = 0.2;
 /** @param place options that say where packets are metered */
 export function keepMetering(t: Teardown, place: readonly string[]): KeptMetering {
   const directory = bpfDirectory(t);
-  const start: KeptMetering['start'] = async (timeoutS, ...options) => {
+  const liveArguments = (timeoutS: number): string[] => {
     const timeouts = ['--active-timeout', String(NEVER_S), '--idle-timeout', String(timeoutS)];
-    const state = ['--state', directory];
-    const live = startProcflow(t, ['live', '--json', ...place, ...timeouts, ...state, ...options]);
+    return ['live', '--json', ...place, ...timeouts, '--state', directory];
+  };
+  const start: KeptMetering['start'] = async (timeoutS, ...options) => {
+    const live = startProcflow(t, [...liveArguments(timeoutS), ...options]);
     await live.line('err', /metering/);
     return live;
   };
   return {
     directory,
+    arguments: liveArguments(NEVER_S),
     start,
+    startOther: async (program) => {
+      const args = ['-u', 'NODE_OPTIONS', program, ...liveArguments(NEVER_S)];
+      const live = startProgram(t, 'env', args);
+      await live.line('err', /metering/);
+      return live;
+    },
     flowsOf: async (packets, matches = () => true) => {
       const live = await start(SOON_S);
-      const found = (): CapturedFlow[] => parse(live).filter(matches);
+      const found = (): CapturedFlow[] => flowsIn(live).filter(matches);
       const metered = (): number =>
         found().reduce((sum, { packetDeltaCount }) => sum + packetDeltaCount, 0);
-      while (metered() < packets) await live.lines('out', /^\{/, parse(live).length + 1);
+      while (metered() < packets) await live.lines('out', /^\{/, flowsIn(live).length + 1);
       await live.stop();
       return found();
     },
@@ -58,7 +71,8 @@ export function startLong(kept: KeptMetering, ...options: readonly string[]): Pr
   return kept.start(NEVER_S, ...options);
 }
 
-function parse(live: Program): CapturedFlow[] {
+/** What a session has printed. */
+export function flowsIn(live: Program): CapturedFlow[] {
   return live.out.map((line) => JSON.parse(line) as CapturedFlow);
 }
 

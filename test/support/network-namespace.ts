@@ -185,11 +185,11 @@ export function interfaceCounters(side: Pick<Side, 'name' | 'interfaceName'>): I
   };
 }
 
-/** UDP datagrams that were sent in the namespace since it was made. */
-export function datagramsSent(namespace: Namespace): number {
+/** What the kernel counted of UDP in the namespace since it was made, by its names in /proc/net/snmp. */
+export function datagrams(namespace: Namespace, counter: string): number {
   const lines = within(namespace, 'cat', '/proc/net/snmp').split('\n');
   const [names, values] = lines.filter((line) => line.startsWith('Udp: ')).map((l) => l.split(' '));
-  return Number(values?.[names?.indexOf('OutDatagrams') ?? -1]);
+  return Number(values?.[names?.indexOf(counter) ?? -1]);
 }
 
 /** Whether a filter of ours is left on the interface. */
