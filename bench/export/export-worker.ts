@@ -43,7 +43,8 @@ const directory = new KnownProcesses({
 async function openTarget(name: TargetName): Promise<ExportingProcess | undefined> {
   const target = TARGETS[name];
   if (target === undefined) return undefined;
-  const { openUdpSocket: openSocket, sendDatagrams } = loadExportSockets();
+  const { openUdpSocket: openSocket, loadSendDatagrams } = loadExportSockets();
+  const sendDatagrams = loadSendDatagrams();
   const fast = target.isOneByOne ? {} : { openSocket, sendDatagrams };
   const exporter = createExportingProcess(
     {

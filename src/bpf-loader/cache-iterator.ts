@@ -25,9 +25,10 @@ export interface CacheIterators {
    * One pass over both maps.
    * @param itemOctets what the program writes of a flow
    * @param inTurn runs each read of the pass when the settings are those of the pass
+   * @param memory to read into, with room for what is read at a time; undefined: memory of the pass
    * @returns whole items; the memory is reused within the pass
    */
-  readonly read: (itemOctets: number, inTurn: InTurn) => AsyncIterable<Buffer>;
+  readonly read: (itemOctets: number, inTurn: InTurn, memory?: Buffer) => AsyncIterable<Buffer>;
   readonly close: () => void;
 }
 
@@ -45,8 +46,12 @@ export function attachCacheIterators(object: BpfObject): CacheIterators {
     close();
     throw error;
   }
-  async function* readAll(itemOctets: number, inTurn: InTurn): AsyncIterable<Buffer> {
-    const parts = partsFor(itemOctets);
+  async function* readAll(
+    itemOctets: number,
+    inTurn: InTurn,
+    memory?: Buffer,
+  ): AsyncIterable<Buffer> {
+    const parts = partsFor(itemOctets, memory);
     // None is left once they are closed.
     for (const link of links) yield* readIterator(object, link, { parts, itemOctets, inTurn });
   }
@@ -63,9 +68,9 @@ interface Parts {
  * readv(2) goes on with the next part where one was filled to its last octet. A part of whole items, as many
  * as the kernel fills at a time, always is, until the end.
  */
-function partsFor(itemOctets: number): Parts {
+function partsFor(itemOctets: number, memory?: Buffer): Parts {
   const octets = PART_OCTETS - (PART_OCTETS % itemOctets);
-  const buffer = Buffer.allocUnsafeSlow(PARTS * octets);
+  const buffer = memory?.subarray(0, PARTS * octets) ?? Buffer.allocUnsafeSlow(PARTS * octets);
   const part = (_: unknown, i: number): Buffer => buffer.subarray(i * octets, (i + 1) * octets);
   return { buffer, views: Array.from({ length: PARTS }, part) };
 }

@@ -48,7 +48,8 @@ export interface ExportSockets {
    * @throws BpfError ENODEV without such an interface, EADDRINUSE, EADDRNOTAVAIL
    */
   readonly openUdpSocket: (options: UdpSocketOptions) => number;
-  readonly sendDatagrams: SendDatagrams;
+  /** @param headers where the kernel notes which went: room for so many struct mmsghdr; default: its own */
+  readonly loadSendDatagrams: (headers?: Buffer) => SendDatagrams;
   /**
    * A Unix datagram socket that is connected to the one bound to `path`.
    * @throws BpfError ENOENT, ECONNREFUSED when nobody is there, EPROTOTYPE for another kind of socket
@@ -78,7 +79,7 @@ export function loadExportSockets(): ExportSockets {
   const { interfaceIndex } = loadLibc();
   return {
     openUdpSocket: (options) => openUdpSocket(sockets, interfaceIndex, options),
-    sendDatagrams: loadSendDatagrams(),
+    loadSendDatagrams,
     openUnixDatagram: (path) => openUnixDatagram(sockets, path),
     openSendQueue: (fd) => openSendQueue(sockets, fd),
   };

@@ -8,6 +8,7 @@ import type {
   MeterCounters,
   SweepScope,
 } from '../flow/flow-source.js';
+import type { BatchMemory } from '../flow/batch-memory.js';
 import type { FlowTimeouts } from '../flow/flow-timeouts.js';
 import { BpfError } from './bpf-error.js';
 import type { BpfObject } from './bpf-object.js';
@@ -28,6 +29,8 @@ export interface FlowCacheOptions {
   readonly maxFlows?: number;
   /** The time at which flows expire; default: the kernel's clock. */
   readonly nowNs?: () => bigint;
+  /** Where flow records stand until all sinks have them; default: memory that goes with the process. */
+  readonly memory?: BatchMemory | undefined;
 }
 
 export interface FlowCache {
@@ -43,7 +46,7 @@ export interface FlowCache {
 /** @throws BpfError */
 export function openFlowCache(object: BpfObject, options: FlowCacheOptions): FlowCache {
   const iterators = attachCacheIterators(object);
-  const overflow = openOverflow(object);
+  const overflow = openOverflow(object, options.memory);
   const cache = new CachePasses(object, iterators, overflow, options);
   return {
     sweep: (scope) => cache.sweep(scope),
@@ -89,8 +92,10 @@ class CachePasses {
   async *sweep(scope: SweepScope): AsyncIterable<FlowRecordBatch> {
     const done = await this.#sweeps.next();
     try {
+      const { memory } = this.#options;
+      if (memory !== undefined) yield* handed(memory, memory.leftOctets);
       const earlyUntilNs = scope === 'expired' ? await this.#earlyUntilNs() : undefined;
-      yield* this.#records({ scope, earlyUntilNs });
+      yield* this.#records({ scope, earlyUntilNs }, memory);
       yield* this.#overflow.sweep(scope);
     } finally {
       done();
@@ -111,24 +116,27 @@ class CachePasses {
     return FLOWS_CREATED - FLOWS_DELETED;
   }
 
-  async *#records(settings: PassSettings): AsyncIterable<FlowRecordBatch> {
-    for await (const bytes of this.#pass(settings, FLOW_RECORD.size)) {
-      yield { bytes, count: bytes.length / FLOW_RECORD.size };
+  async *#records(settings: PassSettings, memory?: BatchMemory): AsyncIterable<FlowRecordBatch> {
+    for await (const bytes of this.#pass(settings, FLOW_RECORD.size, memory)) {
+      if (memory === undefined) yield { bytes, count: bytes.length / FLOW_RECORD.size };
+      else yield* handed(memory, bytes.length);
     }
   }
 
-  #pass(settings: PassSettings, itemOctets: number): AsyncIterable<Buffer> {
+  #pass(settings: PassSettings, itemOctets: number, memory?: BatchMemory): AsyncIterable<Buffer> {
     const bytes = this.#settingsBytes(settings);
-    return this.#iterators.read(itemOctets, async (read) => {
+    const inTurn = async (read: () => Promise<number>): Promise<number> => {
       const done = await this.#reads.next();
       try {
         if (this.#isClosed) throw new BpfError('ECANCELED', 'read the flow cache', 'it is closed');
         this.#write(bytes);
+        memory?.begin();
         return await read();
       } finally {
         done();
       }
-    });
+    };
+    return this.#iterators.read(itemOctets, inTurn, memory?.bytes);
   }
 
   /** Since when a flow has been silent that ends so that the others have room. */
@@ -162,6 +170,16 @@ class CachePasses {
   }
 }
 
+/** The sinks have the records when they ask for the next ones, or for no more. */
+function* handed(memory: BatchMemory, octets: number): Iterable<FlowRecordBatch> {
+  if (octets === 0) return;
+  try {
+    yield { bytes: memory.hand(octets), count: octets / FLOW_RECORD.size };
+  } finally {
+    memory.commit();
+  }
+}
+
 interface Overflow {
   readonly sweep: (scope: SweepScope) => AsyncIterable<FlowRecordBatch>;
   readonly close: () => void;
@@ -171,18 +189,20 @@ interface Overflow {
  * The ring buffer with single-packet records. It is mapped only while there is something in it: all of it
  * would count as memory of this process, twice, because libbpf maps it so.
  */
-function openOverflow(object: BpfObject): Overflow {
+function openOverflow(object: BpfObject, memory: BatchMemory | undefined): Overflow {
   const map = object.map('flow_overflow');
   // One ring's worth a sweep: what is added meanwhile is the next one's, or no sweep would end.
   const slices = Math.ceil(object.libbpf.maxEntries(map) / SLICE_OCTETS);
   let seen = 0;
+  let last = lastLeft(memory);
   let close = (): void => undefined;
   async function* sweep(scope: SweepScope): AsyncIterable<FlowRecordBatch> {
     const written = readCounters(object).SINGLE_PACKET_RECORDS;
     // What is counted may be a moment from being there: the last sweep always looks.
     if (written === seen && scope !== 'all') return;
-    const buffer = Buffer.alloc(SLICE_OCTETS);
-    const ring = object.libbpf.openRingBuffer(object.libbpf.mapFd(map), buffer, FLOW_RECORD.size);
+    const buffer = memory?.bytes.subarray(0, SLICE_OCTETS) ?? Buffer.alloc(SLICE_OCTETS);
+    const { libbpf } = object;
+    const ring = libbpf.openRingBuffer(libbpf.mapFd(map), buffer, FLOW_RECORD.size, last);
     if (ring === undefined) throw object.error(lastErrno(), 'map the overflow ring buffer');
     let isOpen = true;
     close = (): void => {
@@ -193,10 +213,13 @@ function openOverflow(object: BpfObject): Overflow {
     const take = (): number => (isOpen ? ring.take() : 0);
     try {
       for (let slice = 0; slice < slices; slice++) {
+        memory?.begin();
         const octets = take();
         if (octets < 0) throw object.error(-octets, 'read the overflow ring buffer');
+        if (octets > 0) last = undefined;
         const bytes = buffer.subarray(0, octets);
-        if (octets > 0) yield { bytes, count: octets / FLOW_RECORD.size };
+        if (memory !== undefined) yield* handed(memory, octets);
+        else if (octets > 0) yield { bytes, count: octets / FLOW_RECORD.size };
         if (octets < SLICE_OCTETS) {
           seen = written;
           return;
@@ -214,6 +237,16 @@ function openOverflow(object: BpfObject): Overflow {
     },
   };
   return overflow;
+}
+
+/**
+ * A record of the ring buffer is copied first and then counted as taken: where a process was killed between, it
+ * stands in both.
+ */
+function lastLeft(memory: BatchMemory | undefined): Buffer | undefined {
+  const end = memory?.leftOctets ?? 0;
+  if (memory === undefined || end === 0) return undefined;
+  return Buffer.from(memory.bytes.subarray(end - FLOW_RECORD.size, end));
 }
 
 const COUNTERS = (Object.keys(METER_COUNTER) as (keyof typeof METER_COUNTER)[]).filter(

@@ -1,4 +1,5 @@
 // The kernel's flow cache as a FlowSource: loads the programs, attaches them, sweeps the cache.
+import type { BatchMemory } from '../flow/batch-memory.js';
 import type {
   FlowRecordBatch,
   FlowSource,
@@ -52,6 +53,8 @@ interface CacheOptions {
   readonly onNotice: (line: string) => void;
   /** Where what is metered outlives the process; default: nowhere. */
   readonly state?: StateDirectory | undefined;
+  /** Where flow records stand until all sinks have them; default: memory that goes with the process. */
+  readonly memory?: BatchMemory | undefined;
 }
 
 type KernelFlowSourceOptions = CacheOptions & (InterfaceCaptureOptions | SocketCaptureOptions);
@@ -120,8 +123,8 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
       ? loadForSockets(options, resources, kept)
       : loadForInterfaces(options, resources, kept);
   kept?.begin(object);
-  const { timeouts, maxFlows } = options;
-  const cache = resources.add(openFlowCache(object, { timeouts, maxFlows }));
+  const { timeouts, maxFlows, memory } = options;
+  const cache = resources.add(openFlowCache(object, { timeouts, maxFlows, memory }));
   // Before any socket has an owner, so that no owner is one that nobody was told of.
   const processes = resources.add(openProcessEvents(object, keeper));
   resources.add(attachSocketHooks(object, options.cgroup, options.onNotice, keeper));

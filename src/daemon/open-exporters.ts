@@ -2,10 +2,9 @@
 import { loadExportSockets } from '../bpf-loader/export-sockets.js';
 import { createBalancedSink } from '../exporter/balanced-sink.js';
 import type { ExportStatistics } from '../exporter/export-counters.js';
-import {
-  DEFAULT_MAX_MESSAGE_OCTETS,
-  type ExportingProcessOptions,
-} from '../exporter/export-options.js';
+import type { Journal } from '../exporter/durable/journal.js';
+import type { OpenQueue } from '../exporter/durable/message-queue.js';
+import { DEFAULT_MAX_MESSAGE_OCTETS } from '../exporter/export-options.js';
 import {
   createExportingProcess,
   type ExportingProcess,
@@ -13,9 +12,11 @@ import {
 } from '../exporter/exporting-process.js';
 import type { MessageTransport } from '../exporter/delivery/message-transport.js';
 import { createFileTransport } from '../exporter/transports/file-transport.js';
+import type { DatagramsSender } from '../exporter/transports/udp-socket.js';
 import { createUdpTransport } from '../exporter/transports/udp-transport.js';
 import { createUnixTransport } from '../exporter/transports/unix-transport.js';
 import type { KernelClock } from '../flow/clock.js';
+import type { BatchMemory } from '../flow/batch-memory.js';
 import type { FlowSink } from '../flow/flow-sink.js';
 import type { MeteringStatus } from '../flow/metering-status.js';
 import type { NonProcessNames } from '../flow/non-process-names.js';
@@ -24,6 +25,7 @@ import { ExportError } from '../exporter/export-error.js';
 import { ConfigError } from './config-error.js';
 import { addressText, isStream, type CollectorAddress } from './collector-address.js';
 import type { CollectorConfig, ExportConfig } from './export-config.js';
+import { openExportJournal, openJournalQueue, type JournalMemory } from './export-journal.js';
 import { isSpooled, openSpool, type SpoolConfig } from './spool.js';
 import { interfaceNumbering, numberedStatus } from './interface-numbers.js';
 
@@ -40,11 +42,14 @@ export interface ExportContext {
   readonly observationDomainId: number;
   /** Rather waits for a collector than loses what it does not take at once. */
   readonly isPatient?: boolean;
+  /** Memory for what the next run needs, where there is to be one. */
+  readonly openMemory?: ((octets: number) => JournalMemory) | undefined;
   /** Told what an operator should know but what stops nothing; one line each. */
   readonly onNotice: (line: string) => void;
 }
 
 interface NumberedContext extends ExportContext {
+  readonly journal: Journal | undefined;
   readonly spool: SpoolConfig | undefined;
   readonly interfaceNumber: ((index: number) => number) | undefined;
 }
@@ -55,6 +60,8 @@ export interface CollectorStatistics extends ExportStatistics {
 }
 
 export interface OpenExporters {
+  /** Where flow records are to stand until all sinks have them. */
+  readonly memory?: BatchMemory | undefined;
   readonly sinks: readonly FlowSink[];
   readonly statistics: () => readonly CollectorStatistics[];
   /** Sends templates and options at once, where that is of use. */
@@ -83,10 +90,15 @@ export async function openExporters(
 ): Promise<OpenExporters> {
   const context = { ...others, status: numberedStatus(status, interfaceNumbers) };
   const interfaceNumber = interfaceNumbering(status, interfaceNumbers);
+  const journal = openJournal(collectors, spool, context);
   const exporters: ExportingProcess[] = [];
+  journal?.onCommit(() => {
+    for (const exporter of exporters) exporter.letGo();
+  });
   try {
     for (const collector of collectors) {
-      const exporter = await createChecked(collector, { ...context, interfaceNumber, spool });
+      const all = { ...context, interfaceNumber, spool, journal };
+      const exporter = await createChecked(collector, all);
       exporters.push(exporter);
       await exporter.open();
     }
@@ -99,6 +111,7 @@ export async function openExporters(
     return address === undefined ? '' : addressText(address);
   };
   return {
+    memory: journal,
     sinks: isBalanced ? [createBalancedSink(exporters)] : exporters,
     drain: async (patienceMs) => {
       await Promise.all(exporters.map((exporter) => exporter.drain(patienceMs)));
@@ -139,7 +152,10 @@ async function createExporter(
   context: NumberedContext,
 ): Promise<ExportingProcess> {
   const { address } = collector;
-  const transport = await createTransport(address, context.onNotice);
+  const openQueue = queueOpener(collector, context);
+  // Known once the queue is open, which is before anything is sent.
+  const run: { headers?: Buffer } = {};
+  const transport = await createTransport(address, context.onNotice, run);
   const usual = isStream(address) ? STREAM_MESSAGE_OCTETS : DEFAULT_MAX_MESSAGE_OCTETS;
   return createExportingProcess(
     {
@@ -171,28 +187,54 @@ async function createExporter(
       nonProcessNames: context.nonProcessNames,
       interfaceNumber: context.interfaceNumber,
       isPatient: context.isPatient ?? false,
-      openQueue: queueOpener(address, context),
+      openQueue:
+        openQueue &&
+        ((fingerprint) => {
+          const kept = openQueue(fingerprint);
+          run.headers = kept.queue.runHeaders;
+          return kept;
+        }),
     },
     transport,
   );
 }
 
+function openJournal(
+  collectors: readonly CollectorConfig[],
+  spool: SpoolConfig | undefined,
+  { openMemory, onNotice }: ExportContext,
+): Journal | undefined {
+  if (openMemory === undefined) return undefined;
+  const kept = collectors.filter(({ address }) => spool === undefined || !isSpooled(address));
+  return openExportJournal({ collectors: kept, openMemory, onNotice });
+}
+
+type QueueOpener = (fingerprint: Buffer) => OpenQueue;
+
 function queueOpener(
-  address: CollectorAddress,
-  { spool, onNotice }: NumberedContext,
-): ExportingProcessOptions['openQueue'] {
-  if (spool === undefined || !isSpooled(address)) return undefined;
-  return (fingerprint) => openSpool({ ...spool, address, fingerprint, onNotice });
+  collector: CollectorConfig,
+  { spool, journal, onNotice }: NumberedContext,
+): QueueOpener | undefined {
+  const { address } = collector;
+  if (spool !== undefined && isSpooled(address)) {
+    return (fingerprint) =>
+      openSpool({ ...spool, address, fingerprint, commit: journal, onNotice });
+  }
+  return journal && ((fingerprint) => openJournalQueue(journal, collector, fingerprint));
 }
 
 /** What only few collectors need is loaded only for them: TLS is a good part of Node. */
 async function createTransport(
   address: CollectorAddress,
   onNotice: (line: string) => void,
+  run: { readonly headers?: Buffer },
 ): Promise<MessageTransport> {
   switch (address.scheme) {
     case 'udp': {
-      const { openUdpSocket: openSocket, sendDatagrams } = loadExportSockets();
+      const { openUdpSocket: openSocket, loadSendDatagrams } = loadExportSockets();
+      let send: DatagramsSender | undefined;
+      const sendDatagrams: DatagramsSender = (fd, datagrams) =>
+        (send ??= loadSendDatagrams(run.headers))(fd, datagrams);
       return createUdpTransport({ ...address, openSocket, sendDatagrams, onNotice });
     }
     case 'tcp':

@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import type { FilterCompiler } from '../bpf-loader/filter/compile-filter.js';
 import { checkFilter } from '../bpf-loader/filter/packet-filter.js';
+import { openJournalMemory } from '../bpf-loader/journal-memory.js';
 import { openKernelClock } from '../bpf-loader/kernel-clock.js';
 import { openKernelFlowSource, type KernelFlowSource } from '../bpf-loader/kernel-flow-source.js';
 import type { Metered } from '../bpf-loader/packet-capture.js';
@@ -124,13 +125,8 @@ async function runControlled(
   const opened = await openSinks({ clock, directory, nonProcessNames, status, state });
   const exporters = 'sinks' in opened ? opened : undefined;
   const sinks = 'sinks' in opened ? opened.sinks : opened;
-  let source: KernelFlowSource;
-  try {
-    source = openKernelFlowSource({ ...config, filter, state, onNotice });
-  } catch (error) {
-    for (const sink of sinks) await sink.close();
-    throw error;
-  }
+  const { memory } = exporters ?? {};
+  const source = await openSource({ ...config, filter, state, onNotice, memory }, sinks);
   metering.source = source;
   directory.follow(source.processes);
   const stop = new AbortController();
@@ -169,6 +165,19 @@ async function runControlled(
     return { ...(await session.ended), processes: directory.statistics() };
   } finally {
     clearInterval(drain);
+  }
+}
+
+/** The sinks are closed when there is none. */
+async function openSource(
+  options: Parameters<typeof openKernelFlowSource>[0],
+  sinks: readonly FlowSink[],
+): Promise<KernelFlowSource> {
+  try {
+    return openKernelFlowSource(options);
+  } catch (error) {
+    for (const sink of sinks) await sink.close();
+    throw error;
   }
 }
 
@@ -244,8 +253,12 @@ export async function runExporter(
     const openSinks = async (context: FlowContext): Promise<OpenExporters> => {
       const { onNotice } = hooks;
       const observationDomainId = domain.id;
+      const { state, ...others } = context;
       exporters = await openExporters(config, {
-        ...context,
+        ...others,
+        ...(state !== undefined && {
+          openMemory: (octets: number) => openJournalMemory(state, octets),
+        }),
         sweepIntervalMs: sweepIntervalMs(meter),
         maxFlows: meter.maxFlows,
         observationDomainId,

@@ -31,6 +31,7 @@ const CLOSE_PATIENCE_MS = 3000;
 /** And for one that takes it slowly. */
 const MOST_CLOSE_MS = 10_000;
 const NOTHING = { records: 0, packets: 0, octets: 0 };
+const UNREADABLE = 'the last run left messages that cannot be sent any more';
 const KILLED = 'the last run was killed while they waited for their reverse';
 
 export interface ExportingProcess extends FlowSink {
@@ -88,6 +89,7 @@ class Exporter implements ExportingProcess {
     this.#queue = this.#kept?.queue;
     for (const message of this.#queue?.left ?? []) this.#counters.takeOver(message);
     this.#counters.loseRecords(this.#queue?.leftWaiting ?? NOTHING, KILLED);
+    this.#counters.loseRecords(this.#kept?.lost ?? NOTHING, UNREADABLE);
     const names = createApplicationNames(version, options.templates, maxMessageOctets);
     this.#hasTemplates = plan.templateFormat !== undefined;
     this.#encoder = new FlowEncoder(plan, options, names);

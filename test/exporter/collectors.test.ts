@@ -26,7 +26,8 @@ function describeFlow(i: number): FlowDescription {
 
 /** UDP, with a copy of each message. */
 function recordingUdp(port: number, messages: Buffer[]): MessageTransport {
-  const { openUdpSocket: openSocket, sendDatagrams } = loadExportSockets();
+  const { openUdpSocket: openSocket, loadSendDatagrams } = loadExportSockets();
+  const sendDatagrams = loadSendDatagrams();
   return createUdpTransport({
     ...{ host: '127.0.0.1', port, openSocket },
     sendDatagrams: (fd, datagrams) => {

@@ -100,12 +100,14 @@ export interface Libbpf extends PinFunctions, AttachmentState {
   /**
    * @param buffer where take() puts records: room for a number of them
    * @param largest octets of the largest record
+   * @param known dropped, should it be the first record
    * @returns undefined when it cannot be mapped: lastErrno() says why
    */
   readonly openRingBuffer: (
     mapFd: number,
     buffer: Buffer,
     largest: number,
+    known?: Buffer,
   ) => RingBuffer | undefined;
   readonly testRun: (programFd: number, options: object) => number;
   /** The same with options that are in memory already: koffi would convert them each time. */
@@ -232,11 +234,15 @@ function ringBufferOpener(library: LibraryHandle): Libbpf['openRingBuffer'] {
   const free: (ring: RingBufferPointer) => void = library.func(
     'void ring_buffer__free(void *ring)',
   );
-  return (mapFd, buffer, largest) => {
+  return (mapFd, buffer, largest, known) => {
     let filled = 0;
+    let toSkip = known;
     const callback = koffi.register(
       (_context: bigint | null, data: bigint, size: number | bigint): number => {
         const octets = Number(size);
+        const isKnown = toSkip?.equals(copyMemory(data, octets)) === true;
+        toSkip = undefined;
+        if (isKnown) return 0;
         copyMemoryTo(buffer, filled, data, octets);
         filled += octets;
         const isFull = filled + largest > buffer.length;

@@ -9,7 +9,7 @@ import { lastErrno } from './memory.js';
  */
 export type SendDatagrams = (fd: number, datagrams: readonly Uint8Array[]) => number;
 
-/** UIO_MAXIOV; of more datagrams these are sent. */
+/** UIO_MAXIOV; of more datagrams these are sent, or as many as there are headers. */
 const MOST_DATAGRAMS = 1024;
 /** struct mmsghdr: struct msghdr, then the octets that were sent. */
 const MMSGHDR_OCTETS = 64;
@@ -22,20 +22,24 @@ const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const WORD = 2 ** 32;
 
-export function loadSendDatagrams(): SendDatagrams {
+/** @param headers where the kernel is to note what went: an array of struct mmsghdr of the caller's */
+export function loadSendDatagrams(
+  headers: Buffer = Buffer.alloc(MOST_DATAGRAMS * MMSGHDR_OCTETS),
+): SendDatagrams {
+  const most = Math.floor(headers.length / MMSGHDR_OCTETS);
   const sendmmsg: (fd: number, headers: Buffer, count: number, flags: number) => number = koffi
     .load('libc.so.6')
     .func('int sendmmsg(int fd, void *headers, uint32_t count, int flags)');
-  const vectors = Buffer.alloc(MOST_DATAGRAMS * IOVEC_OCTETS);
-  const headers = Buffer.alloc(MOST_DATAGRAMS * MMSGHDR_OCTETS);
+  const vectors = Buffer.alloc(most * IOVEC_OCTETS);
   const addresses = new Addresses();
   const vectorsAt = addresses.of(vectors);
-  for (let i = 0; i < MOST_DATAGRAMS; i++) {
+  headers.fill(0);
+  for (let i = 0; i < most; i++) {
     writeNumber(headers, i * MMSGHDR_OCTETS + IOV_OFFSET, vectorsAt + i * IOVEC_OCTETS);
     writeNumber(headers, i * MMSGHDR_OCTETS + IOV_COUNT_OFFSET, 1);
   }
   return (fd, datagrams) => {
-    const count = Math.min(datagrams.length, MOST_DATAGRAMS);
+    const count = Math.min(datagrams.length, most);
     for (let i = 0; i < count; i++) {
       const bytes = datagrams[i];
       if (bytes === undefined) break;

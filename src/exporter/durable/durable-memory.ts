@@ -1,6 +1,9 @@
 // Memory that outlives the process: a file or a BPF map that is mapped. A process may be killed between any
 // two stores, so their order is what keeps it whole; each of these methods is one.
 
+/** Atomics know no Float64Array. */
+const FENCE = new Int32Array(1);
+
 export class DurableMemory {
   readonly bytes: Buffer;
   readonly #words: Uint32Array;
@@ -38,9 +41,11 @@ export class DurableMemory {
     return this.#numbers[at / 8] ?? 0;
   }
 
-  /** Eight octets in one store, up to 2^53. In no order with others but those of setWord(). */
+  /** The same with eight octets in one store. */
   setNumber(at: number, value: number): void {
+    Atomics.store(FENCE, 0, 0);
     this.#numbers[at / 8] = value;
+    Atomics.store(FENCE, 0, 0);
     this.#onStore?.();
   }
 

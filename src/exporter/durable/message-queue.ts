@@ -38,6 +38,8 @@ export const NO_COMMIT: BatchCommit = { id: 0, batch: 0, committed: 0 };
 
 export interface OpenQueue {
   readonly queue: MessageQueue;
+  /** What the last run had left and cannot be sent any more. */
+  readonly lost?: RecordSums;
   /** Nobody may use the queue, nor messages of it, after. */
   readonly close: () => void;
 }
@@ -275,6 +277,16 @@ export class MessageQueue {
     }
     if (at !== tail) header.setWord(TAIL, at);
   }
+}
+
+/** What stands in the memory of a queue. */
+export function fingerprintOf(memory: DurableMemory): Buffer {
+  return Buffer.from(memory.bytes.subarray(FINGERPRINT, FINGERPRINT + FINGERPRINT_OCTETS));
+}
+
+/** Whether no run has ever opened it. */
+export function isUnusedQueue(memory: DurableMemory): boolean {
+  return memory.word(MAGIC_AT) === 0;
 }
 
 function damaged(reason: string): ExportError {

@@ -5,11 +5,17 @@ import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { SocketAddress } from 'node:net';
-import { networkInterfaces } from 'node:os';
+import { constants, networkInterfaces } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { getSystemErrorName } from 'node:util';
 import { ExportError, systemErrorCode } from '../export-error.js';
 import { isMulticast } from './endpoint.js';
 import type { ResolvedAddress, SourceAddress } from './endpoint.js';
+
+/** The kernel takes no more now. */
+const BUSY = ['EAGAIN', 'ENOBUFS'];
+const BUSY_MS = 1;
+const ATTEMPTS = 2;
 
 export interface RawSocketOptions {
   readonly family: 4 | 6;
@@ -80,13 +86,16 @@ export async function openUdpSocket(
     throw error;
   }
   socket.on('error', onError);
-  const sendAtOnce =
-    fd < 0 || sendDatagrams === undefined
-      ? undefined
-      : (messages: readonly Buffer[]) => sendDatagrams(fd, messages);
+  let isClosed = false;
+  // The descriptor may be another file's by then.
+  const sendAtOnce = (messages: readonly Buffer[]): number =>
+    isClosed || sendDatagrams === undefined ? -constants.errno.EBADF : sendDatagrams(fd, messages);
+  const isRawSender = fd >= 0 && sendDatagrams !== undefined;
   return {
-    send: (messages) => sendMessages(socket, sendAtOnce, messages),
+    send: (messages) =>
+      isRawSender ? sendManyWhenThereIsRoom(sendAtOnce, messages) : sendFirst(socket, messages),
     close: async () => {
+      isClosed = true;
       const closed = once(socket, 'close');
       socket.close();
       await closed;
@@ -95,22 +104,29 @@ export async function openUdpSocket(
 }
 
 /**
- * What many do not take the first one is tried with by itself: node:dgram waits where the kernel has no room
- * now, and an error that was left behind by an earlier datagram is over.
+ * Waits where the kernel has no room now. Another error may have been left behind by an earlier datagram, and
+ * be over.
  */
-async function sendMessages(
-  socket: Socket,
-  sendAtOnce: ((messages: readonly Buffer[]) => number) | undefined,
+async function sendManyWhenThereIsRoom(
+  sendAtOnce: (messages: readonly Buffer[]) => number,
   messages: readonly Buffer[],
 ): Promise<number> {
-  const [first] = messages;
-  if (first === undefined) return 0;
-  if (sendAtOnce !== undefined) {
-    const sent = sendAtOnce(messages);
-    if (sent > 0) return sent;
+  for (let failures = 0; ;) {
+    const sent = messages.length === 0 ? 0 : sendAtOnce(messages);
+    if (sent >= 0) return sent;
     const code = getSystemErrorName(sent);
-    if (code === 'ECONNREFUSED') throw Object.assign(new Error(`send ${code}`), { code });
+    if (BUSY.includes(code)) {
+      await delay(BUSY_MS);
+      continue;
+    }
+    if (code === 'ECONNREFUSED' || ++failures === ATTEMPTS) {
+      throw Object.assign(new Error(`send ${code}`), { code });
+    }
   }
+}
+
+async function sendFirst(socket: Socket, [first]: readonly Buffer[]): Promise<number> {
+  if (first === undefined) return 0;
   return new Promise((resolve, reject) => {
     socket.send(first, (error) => {
       if (error === null) resolve(1);

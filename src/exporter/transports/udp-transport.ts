@@ -125,6 +125,7 @@ class UdpTransport implements MessageTransport {
     try {
       sent = await socket.send(run);
     } catch (first) {
+      if (this.#isClosed()) throw this.#notOpen();
       this.#noteFailure(first);
       if (systemErrorCode(first) !== 'ECONNREFUSED') throw this.#sendError(octets, first);
       // The error is an earlier datagram's, and this one was not sent on its account.
@@ -160,6 +161,10 @@ class UdpTransport implements MessageTransport {
     const socket = this.#socket;
     this.#socket = undefined;
     await socket?.close();
+  }
+
+  #isClosed(): boolean {
+    return this.#state === 'closed';
   }
 
   #needsSocket(): boolean {

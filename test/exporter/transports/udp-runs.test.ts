@@ -9,7 +9,8 @@ import type { MessageTransport } from '../../../src/exporter/delivery/message-tr
 import { freeUdpPort } from '../../support/nfcapd.js';
 import type { Teardown } from '../../support/program.js';
 
-const { openUdpSocket: openSocket, sendDatagrams } = loadExportSockets();
+const { openUdpSocket: openSocket, loadSendDatagrams } = loadExportSockets();
+const sendDatagrams = loadSendDatagrams();
 const WAYS = [
   { way: 'in one call', options: { openSocket, sendDatagrams } },
   { way: 'one by one', options: {} },
