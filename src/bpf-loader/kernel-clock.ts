@@ -1,5 +1,6 @@
 // CLOCK_BOOTTIME, which Node does not offer, and its distance to the time of day.
 import { bootEpochOf, type KernelClock } from '../flow/clock.js';
+import { readBootOffsetNs } from '../flow/time-namespace.js';
 import { CLOCK_BOOTTIME, CLOCK_REALTIME, loadLibc, type Libc } from './native/libc.js';
 
 /**
@@ -9,7 +10,13 @@ import { CLOCK_BOOTTIME, CLOCK_REALTIME, loadLibc, type Libc } from './native/li
 const MAX_APART_NS = 100_000n;
 const ATTEMPTS = 5;
 
-export function openKernelClock({ clockNs }: Pick<Libc, 'clockNs'> = loadLibc()): KernelClock {
+/** @param bootOffsetNs of the own time namespace */
+export function openKernelClock(
+  libc: Pick<Libc, 'clockNs'> = loadLibc(),
+  bootOffsetNs = readBootOffsetNs(),
+): KernelClock {
+  const clockNs = (clock: number): bigint =>
+    libc.clockNs(clock) - (clock === CLOCK_BOOTTIME ? bootOffsetNs : 0n);
   let knownNs: bigint | undefined;
   /*
    * Measured anew each time and changed only by more than the error: all who ask have the same scale, and

@@ -9,6 +9,7 @@ import type {
   ProcessStatistics,
 } from '../flow/process-directory.js';
 import type { ProcessEventSource } from '../flow/process-event-source.js';
+import { readBootOffsetNs } from '../flow/time-namespace.js';
 import { readCgroupPath, type CgroupMembership } from './cgroup-path.js';
 import { CgroupPaths } from './cgroup-paths.js';
 import { readCgroupLines, readProcFiles } from './proc-files.js';
@@ -55,6 +56,8 @@ export class KnownProcesses implements ProcessDirectory {
   readonly #time: TimeShare;
   readonly #cgroups: CgroupPaths;
   readonly #hasLegacyCgroups: boolean;
+  /** /proc counts starts as the own time namespace does. */
+  readonly #bootOffsetNs: number;
   readonly #made = new WeakMap<KnownProcess, Made>();
   /** Executed under a name that says little by itself. */
   readonly #vague = new Set<KnownProcess>();
@@ -75,6 +78,7 @@ export class KnownProcesses implements ProcessDirectory {
     });
     this.#cgroups = new CgroupPaths({ mount: cgroupMount, time: this.#time });
     this.#hasLegacyCgroups = hasLegacyCgroups(procRoot);
+    this.#bootOffsetNs = Number(readBootOffsetNs(procRoot && `${procRoot}/self`));
   }
 
   /** From now on. First looks at every process that lives, however long that takes. */
@@ -165,7 +169,7 @@ export class KnownProcesses implements ProcessDirectory {
     const { pid, startNs, program } = process;
     process.isAsked = true;
     if (program === undefined || this.#table.current(pid, startNs) !== process) return false;
-    const files = readProcFiles(pid, startNs, this.#options.procRoot);
+    const files = readProcFiles(pid, startNs + this.#bootOffsetNs, this.#options.procRoot);
     this.#takeEvents();
     // It can have executed another program meanwhile: then these are that one's files.
     if (files === undefined || this.#table.current(pid, startNs) !== process) return false;
@@ -241,7 +245,9 @@ export class KnownProcesses implements ProcessDirectory {
     const membership = readCgroupPath(path);
     if (membership.containerId !== '' || !this.#hasLegacyCgroups) return membership;
     const { pid, startNs } = process;
-    const lines = this.#time.run(() => readCgroupLines(pid, startNs, this.#options.procRoot));
+    const lines = this.#time.run(() =>
+      readCgroupLines(pid, startNs + this.#bootOffsetNs, this.#options.procRoot),
+    );
     const legacy = (lines ?? []).map((line) => readCgroupPath(line.split(':').slice(2).join(':')));
     const container = legacy.find((other) => other.containerId !== '') ?? NO_CONTAINER;
     const unit = legacy.find((other) => other.unit !== '')?.unit ?? '';

@@ -1,6 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import t from 'tap';
 import { bootEpochMs } from '../../src/flow/clock.js';
 import { openKernelClock } from '../../src/bpf-loader/kernel-clock.js';
+import { NODE } from '../support/procflow.js';
+import { missingRequirement } from '../support/requirements.js';
 
 const CLOCK_REALTIME = 0;
 const BOOT_EPOCH_NS = 1_700_000_000_000_000_000n;
@@ -66,3 +69,23 @@ t.test('the real clocks agree with Node within a second', async (t) => {
   const nowMs = bootEpochMs(clock.bootEpoch()) + Number(clock.bootNs()) / 1e6;
   t.ok(Math.abs(nowMs - Date.now()) < 1000);
 });
+
+t.test(
+  "in a time namespace the kernel's clock is the same, and so is the time of day",
+  { skip: missingRequirement('unshare') },
+  async (t) => {
+    const module = new URL('../../src/bpf-loader/kernel-clock.js', import.meta.url).href;
+    const script = `const { openKernelClock } = await import('${module}');
+      const clock = openKernelClock();
+      console.log(clock.bootNs() + ' ' + clock.bootEpoch().seconds);`;
+    const shifted = ['--time', '--boottime', '1000000', '--fork', '--', ...NODE];
+    const before = openKernelClock().bootNs();
+    const out = execFileSync('unshare', [...shifted, '--input-type=module', '-e', script], {
+      encoding: 'utf8',
+    });
+    const [bootNs = '', seconds = ''] = out.trim().split(' ');
+    const clock = openKernelClock();
+    t.ok(BigInt(bootNs) > before && BigInt(bootNs) < clock.bootNs(), 'CLOCK_BOOTTIME');
+    t.ok(Math.abs(Number(seconds) - clock.bootEpoch().seconds) <= 1, 'the time of day at its zero');
+  },
+);

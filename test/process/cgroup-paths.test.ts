@@ -34,3 +34,15 @@ t.test('without a mount nothing is found', async (t) => {
   t.equal(new CgroupPaths({ mount: undefined, time }).path(1n), '');
   t.equal(new CgroupPaths({ mount: '/does/not/exist', time }).path(1n), '');
 });
+
+t.test('cgroups that come and go are not remembered for ever', async (t) => {
+  const mount = t.testdir({ gone: {} });
+  const paths = new CgroupPaths({ mount, time: new TimeShare({ share: 1, maxCreditMs: 60_000 }) });
+  const gone = inode(join(mount, 'gone'));
+  t.equal(paths.path(gone), '/gone');
+  rmSync(join(mount, 'gone'), { recursive: true });
+  for (let i = 0; i < 1000; i++) paths.path(2n ** 60n + BigInt(i));
+  t.equal(paths.path(gone), '/gone');
+  for (let i = 0; i < 16_384; i++) paths.path(2n ** 61n + BigInt(i));
+  t.equal(paths.path(gone), '', 'forgotten with the others');
+});

@@ -127,6 +127,23 @@ t.test('a process that lived before is read from /proc', async (t) => {
   t.equal(directory.statistics().healed, 0);
 });
 
+t.test('in a time namespace /proc counts starts from another zero', async (t) => {
+  const { source, procRoot, clock } = stageOf(t);
+  const self = join(procRoot, 'self');
+  mkdirSync(join(self, 'ns'));
+  for (const name of ['time', 'time_for_children']) symlinkSync('time:[7]', join(self, 'ns', name));
+  writeFileSync(join(self, 'timens_offsets'), 'boottime        -1         0\n');
+  const directory = new KnownProcesses({
+    clock: { bootNs: () => clock.nowNs },
+    ...{ cgroupMount: undefined, retainMs: 1000, procRoot },
+  });
+  const startNs = 2_000_000_000n; // the kernel's; /proc says one second
+  source.listed = [{ kind: PROCESS_FOUND, startNs }];
+  addToProc(procRoot, 100, '/usr/bin/daemon', ['daemon', '-D']);
+  directory.follow(source);
+  t.match(directory.identity(recordOf({ startNs }), 'source'), { commandLine: 'daemon -D' });
+});
+
 t.test('a lost event is healed by a look at /proc', async (t) => {
   const { source, directory, procRoot, clock } = stageOf(t);
   directory.follow(source);

@@ -106,6 +106,16 @@ t.test('a client that does not read is let go, and holds up no other', async (t)
   slow.destroy();
 });
 
+t.test('more clients than there is room for are not waited for', async (t) => {
+  const { path } = await open(t);
+  const silent = Array.from({ length: 16 }, () => connect(path));
+  await Promise.all(silent.map((socket) => once(socket, 'connect')));
+  const surplus = connect(path);
+  t.equal(await answerOf(surplus), '', 'closed without an answer');
+  for (const socket of silent) socket.destroy();
+  t.equal(await askAgain(path, 'statistics\n'), 'statistics!');
+});
+
 t.test('an error becomes the end of the answer', async (t) => {
   const { path } = await open(t, {
     answer: async function* () {
