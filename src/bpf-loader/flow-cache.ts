@@ -171,7 +171,7 @@ class CachePasses {
 }
 
 /** The sinks have the records when they ask for the next ones, or for no more. */
-function* handed(memory: BatchMemory, octets: number): Iterable<FlowRecordBatch> {
+export function* handed(memory: BatchMemory, octets: number): Iterable<FlowRecordBatch> {
   if (octets === 0) return;
   try {
     yield { bytes: memory.hand(octets), count: octets / FLOW_RECORD.size };

@@ -14,7 +14,7 @@ import type { TrackLevel } from '../flow/track-level.js';
 import { BpfObject, type LoadOptions } from './bpf-object.js';
 import type { FilterCompiler } from './filter/compile-filter.js';
 import { openPacketFilter, type PacketFilter } from './filter/packet-filter.js';
-import { openFlowCache, type FlowCache } from './flow-cache.js';
+import { handed, openFlowCache, type FlowCache } from './flow-cache.js';
 import { openInterfaceChanges } from './interface-changes.js';
 import { captureAtInterfaces, type InterfaceCaptureOptions } from './interface-capture.js';
 import { openInterfaceNames } from './interface-names.js';
@@ -158,7 +158,7 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
       capture = attach(packetFilter);
       isStopped = false;
     },
-    sweep: kept === undefined ? cache.sweep : (scope) => sweepBoth(kept, cache, scope),
+    sweep: kept === undefined ? cache.sweep : (scope) => sweepBoth(kept, cache, scope, memory),
     flows: cache.flows,
     flowCount: cache.flowCount,
     counters: kept === undefined ? cache.counters : () => countersOfBoth(kept, cache),
@@ -182,9 +182,19 @@ async function* sweepBoth(
   kept: KeptState,
   cache: FlowCache,
   scope: SweepScope,
+  memory: BatchMemory | undefined,
 ): AsyncIterable<FlowRecordBatch> {
-  yield* kept.sweepFormer();
+  // The cache's sweep begins with what the last run has left in the memory.
   yield* cache.sweep(scope);
+  for await (const batch of kept.sweepFormer()) {
+    if (memory === undefined) {
+      yield batch;
+      continue;
+    }
+    memory.begin();
+    batch.bytes.copy(memory.bytes);
+    yield* handed(memory, batch.bytes.length);
+  }
 }
 
 /** The programs, what attaches them, and the network namespace in which that is done, if any. */
