@@ -18,7 +18,11 @@ RUN_PACKAGES := clang libbpf-dev libbpf1 iproute2
 TEST_PACKAGES := $(RUN_PACKAGES) bpftool llvm clang-format gcc libc6-dev procps nfdump tshark tcpdump ethtool \
 	nftables curl python3 netsniff-ng openssl pmacct softflowd iperf3
 
+KERNEL_PACKAGES := qemu-system-x86 busybox-static cpio kmod xz-utils
+
 BPF_OBJECT := build/bpf/procflow.bpf.o
+# The same for kernels before 6.2, which lack two functions.
+OLDER_BPF_OBJECT := build/bpf/procflow-before-6.2.bpf.o
 BPF_FLAGS := -O2 -g -mcpu=v3 -target bpf -Wall -Werror -ffile-prefix-map=$(CURDIR)=. \
 	-I/usr/include/$(shell uname -m)-linux-gnu
 C_SOURCES := $(wildcard bpf/*.[ch]) $(shell find test bench -name '*.[ch]')
@@ -28,8 +32,8 @@ EMPTY_TWIN := build/bench/empty-twin/empty-twin.bpf.o
 BENCH_OBJECTS := $(patsubst bench/%.bpf.c,build/bench/%.bpf.o,$(wildcard bench/*/*.bpf.c))
 TS_SOURCES := $(shell find $(wildcard src test scripts bench) -name "*.ts")
 
-.PHONY: help install install-run build program run test bench attribution attribution-figures capture-rate fuzz soak \
-	check lint lint-code lint-format generate generated-is-fresh format demo clean
+.PHONY: help install install-run build program run test bench kernels attribution attribution-figures capture-rate \
+	fuzz soak check lint lint-code lint-format generate generated-is-fresh format demo clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,7 +54,7 @@ node_modules/.package-lock.json: package-lock.json
 
 build: program $(GENERATORS) $(BENCH_GENERATORS) $(EMPTY_TWIN) $(BENCH_OBJECTS) ## compile TypeScript, the BPF object and the traffic generators
 
-program: build/.tsc $(BPF_OBJECT)
+program: build/.tsc $(BPF_OBJECT) $(OLDER_BPF_OBJECT)
 
 build/.tsc: $(TS_SOURCES) tsconfig.json node_modules/.package-lock.json
 	@echo 'tsc'
@@ -62,7 +66,12 @@ build/bpf/%.o: bpf/%.c Makefile
 	@echo 'clang $<'
 	@$(CLANG) $(BPF_FLAGS) -MMD -MP -c $< -o $@
 
--include $(BPF_OBJECT:.o=.d)
+$(OLDER_BPF_OBJECT): bpf/procflow.bpf.c Makefile
+	@mkdir -p $(@D)
+	@echo 'clang $@'
+	@$(CLANG) $(BPF_FLAGS) -DWITHOUT_CASTS -MMD -MP -c $< -o $@
+
+-include $(BPF_OBJECT:.o=.d) $(OLDER_BPF_OBJECT:.o=.d)
 
 build/test/generators/%: test/generators/%.c $(wildcard test/generators/*.h) Makefile
 	@mkdir -p $(@D)
@@ -105,6 +114,13 @@ bench: install ## what it costs, compared with softflowd and pmacctd, into bench
 soak: install ## traffic, processes, interfaces and collectors coming and going: MINUTES=10, STATE=directory below bpffs
 	@$(MAKE) -s build
 	@$(SUDO) node build/bench/soak/main.js $(or $(MINUTES),10) $(STATE)
+
+kernels: install ## boot Debian's kernels under qemu and try programs and traffic there: KERNELS="6.1 6.12"
+	@# Until Debian 12 virtiofsd is in a package of qemu's.
+	@scripts/install-packages.sh $(KERNEL_PACKAGES) \
+		$$(apt-cache show virtiofsd >/dev/null 2>&1 && echo virtiofsd || true)
+	@$(MAKE) -s build
+	@$(SUDO) node build/test/kernels/run-kernels.js $(KERNELS)
 
 attribution: install ## which process each packet has, case by case against ground truth: CASES=regex, CAPTURE=sockets
 	@$(MAKE) -s build

@@ -185,7 +185,23 @@ struct bpf_iter__bpf_map_elem {
 #pragma clang attribute pop
 
 /* Views of kernel structures in packet programs. Kernel 6.2: meter_settings.can_cast. */
+#ifndef WITHOUT_CASTS
 extern void *bpf_cast_to_kern_ctx(void *context) __weak __ksym;
 extern void *bpf_rdonly_cast(void *object, __u32 btf_id) __weak __ksym;
+#else
+/*
+ * For kernels before that, never called there. What the kernel does not have, libbpf looks for in
+ * its modules, and that takes CAP_SYS_ADMIN.
+ */
+static __always_inline void *bpf_cast_to_kern_ctx(void *context)
+{
+	return context;
+}
+
+static __always_inline void *bpf_rdonly_cast(void *object, __u32 btf_id)
+{
+	return object;
+}
+#endif
 
 #endif

@@ -1,32 +1,15 @@
 // From an errno and libbpf's messages to what a user can do about it.
-import { readFileSync } from 'node:fs';
-
-/** Capabilities that the set-up needs, and their bits: to load, to read kernel structures, to attach. */
-const CAPABILITIES = { CAP_BPF: 39, CAP_PERFMON: 38, CAP_NET_ADMIN: 12 } as const;
-/** Stands for CAP_BPF and CAP_PERFMON, which were parts of it until kernel 5.8. */
-const CAP_SYS_ADMIN = 21;
-
-/**
- * Names of the capabilities that this process lacks.
- * @param status as /proc/self/status has it
- */
-export function missingCapabilities(status = readFileSync('/proc/self/status', 'utf8')): string[] {
-  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
-  const has = (bit: number): boolean => ((effective >> BigInt(bit)) & 1n) === 1n;
-  return Object.entries(CAPABILITIES)
-    .filter(([name, bit]) => !has(bit) && (name === 'CAP_NET_ADMIN' || !has(CAP_SYS_ADMIN)))
-    .map(([name]) => name);
-}
+import { missingCapabilities } from './capabilities.js';
 
 /** What to do about an errno, where it is clear; else empty. */
 export function adviceFor(
   code: string,
   libbpfLines: readonly string[],
-  missing = missingCapabilities(),
+  missing: readonly string[] = missingCapabilities(),
 ): string {
   if (code === 'EPERM' || code === 'EACCES') {
     if (missing.length > 0)
-      return `needs ${missing.join(', ')}: run as root, outside of containers`;
+      return `needs ${missing.join(', ')}: run as root, or with these, outside of containers`;
   }
   const program = failedProgram(libbpfLines);
   const which = program === undefined ? '' : `program ${program}: `;

@@ -1,6 +1,5 @@
 // The compiled BPF programs, loaded: open, check the contract, load, look up programs and maps.
 import { closeSync, existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { getSystemErrorName } from 'node:util';
 import { adviceFor } from './advice.js';
 import { BpfError } from './bpf-error.js';
@@ -16,16 +15,16 @@ import {
 } from './native/libbpf.js';
 import { openArgument } from './native/libbpf-arguments.js';
 import { lastErrno } from './native/memory.js';
+import { objectFile } from './object-file.js';
+import { KERNEL_BTF, type KernelNames } from './kernel-names.js';
+import { requireKernel } from './kernel-requirements.js';
 import {
   canCast,
-  KERNEL_BTF,
   programsToLeaveOut,
   readKernelNames,
   TRACING_PROGRAMS,
-  type KernelNames,
 } from './program-choice.js';
 
-const OBJECT_PATH = fileURLToPath(new URL('../../bpf/procflow.bpf.o', import.meta.url));
 const VERIFIER_LOG_OCTETS = 1 << 20;
 const KEPT_LIBBPF_LINES = 200;
 const LIBBPF_MINIMUM = 1;
@@ -154,9 +153,6 @@ export class BpfObject {
    * @throws BpfError
    */
   static load(options: LoadOptions): BpfObject {
-    if (!existsSync(OBJECT_PATH)) {
-      throw new BpfError('ENOENT', `open ${OBJECT_PATH}`, 'build it: make build');
-    }
     if (!existsSync(KERNEL_BTF)) {
       throw new BpfError(
         'ENOENT',
@@ -165,25 +161,29 @@ export class BpfObject {
       );
     }
     const kernel = options.kernel ?? readKernelNames();
+    requireKernel(kernel);
     const leftOut = programsToLeaveOut(kernel);
+    const hasCasts = canCast(kernel);
     const settings = meterSettingsBytes(options, {
-      canCast: canCast(kernel),
+      canCast: hasCasts,
       atSockets: options.capture === 'sockets',
     });
+    const path = objectFile(hasCasts);
     if (TRACING_PROGRAMS.every((name) => leftOut.has(name))) {
-      return BpfObject.#loadChosen(without(leftOut, options), options, settings);
+      return BpfObject.#loadChosen(path, without(leftOut, options), options, settings);
     }
     try {
-      return BpfObject.#loadChosen(without(leftOut, options), options, settings);
+      return BpfObject.#loadChosen(path, without(leftOut, options), options, settings);
     } catch (error) {
       if (!(error instanceof BpfError)) throw error;
       // One program that is refused fails all. If it was another one, the second try fails too.
       const unavailable = new Set([...leftOut, ...TRACING_PROGRAMS]);
-      return BpfObject.#loadChosen(without(unavailable, options), options, settings);
+      return BpfObject.#loadChosen(path, without(unavailable, options), options, settings);
     }
   }
 
   static #loadChosen(
+    path: string,
     { unavailable, isWanted }: ChosenPrograms,
     options: Pick<LoadOptions, 'maxEntries' | 'sharing' | 'capture' | 'kept'>,
     settings: Buffer,
@@ -195,12 +195,10 @@ export class BpfObject {
       if (lines.length > KEPT_LIBBPF_LINES) lines.shift();
     });
     const log = Buffer.alloc(VERIFIER_LOG_OCTETS);
-    const object = libbpf.openFile(OBJECT_PATH, openArgument(log));
-    if (object === null) {
-      throw bpfError(lastErrno(), `open ${OBJECT_PATH}`, lines, log);
-    }
+    const object = libbpf.openFile(path, openArgument(log));
+    if (object === null) throw bpfError(lastErrno(), `open ${path}`, lines, log);
     try {
-      checkContract(libbpf.btfBytes(object), OBJECT_PATH);
+      checkContract(libbpf.btfBytes(object), path);
       const loaded = new BpfObject(libbpf, object, unavailable, log, lines);
       loaded.#choosePrograms(isWanted);
       for (const [name, entries] of Object.entries(options.maxEntries)) {
@@ -275,13 +273,13 @@ export class BpfObject {
 
   program(name: string): ProgramPointer {
     const program = this.libbpf.findProgram(this.#object, name);
-    if (program === null) throw new Error(`no program ${name} in ${OBJECT_PATH}`);
+    if (program === null) throw new Error(`no program ${name} in the object`);
     return program;
   }
 
   map(name: string): MapPointer {
     const map = this.libbpf.findMap(this.#object, name);
-    if (map === null) throw new Error(`no map ${name} in ${OBJECT_PATH}`);
+    if (map === null) throw new Error(`no map ${name} in the object`);
     return map;
   }
 

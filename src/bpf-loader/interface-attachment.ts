@@ -221,11 +221,11 @@ export function attachInterface(
   try {
     const place = { where: interfaceName, keeper };
     if (mode === 'clsact') {
-      undo.push(lockInterface(libc, ifindex, interfaceName));
+      undo.push(lockInterface(ifindex, interfaceName));
       undo.push(ensureClsact(object, ifindex, place));
       // One program at a time.
       keeper.dropOthers(`${INTERFACE_LINK}${ifindex}-`);
-    } else removeLeftFilters(object.libbpf, libc, ifindex, interfaceName);
+    } else removeLeftFilters(object.libbpf, ifindex, interfaceName);
     const attach = mode === 'tcx' ? attachTcx : attachClsact;
     for (const entry of entries) {
       const done = attach(object, ifindex, entry, place);

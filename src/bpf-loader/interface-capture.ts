@@ -68,9 +68,7 @@ export function captureAtInterfaces(
   const stop = (): void => {
     if (isOver) return;
     isOver = true;
-    const detach = (): void => {
-      attachments.detachAll();
-    };
+    const detach = attachments.detachAll.bind(attachments);
     // Links go with their descriptors, from anywhere.
     if (attachments.mode === 'tcx') detach();
     else namespace.run(detach);
@@ -82,7 +80,7 @@ export function captureAtInterfaces(
       if (interfaces !== 'any') for (const name of interfaces) requireInterface(libc, name);
       present = first?.present ?? libc.interfaces();
       attachments.attachFirst(mode, interfaces === 'any' ? present : named(interfaces, libc));
-      forgetOtherFilters(object, libc, keeper);
+      forgetOtherFilters(object, keeper);
     });
   } catch (error) {
     stop();
@@ -90,6 +88,7 @@ export function captureAtInterfaces(
   }
   return {
     metered: () => ({ interfaces: attachments.names() }),
+    neededLater: NEEDED_LATER[attachments.mode],
     rescanInterfaces: () => {
       if (isOver) return false;
       if (namespace.isRemoved()) {
@@ -116,14 +115,17 @@ export function captureAtInterfaces(
   };
 }
 
+/** A TCX link is made and goes by descriptors alone; filters are set and removed by netlink. */
+const NEEDED_LATER = { tcx: [], clsact: ['CAP_NET_ADMIN'] } as const;
+
 const NONE: InterfaceChange['left'] = new Set();
 
 /** Of a former process, at interfaces that this one does not meter, or not by filters. */
-function forgetOtherFilters({ libbpf }: BpfObject, libc: Libc, keeper: LinkKeeper): void {
+function forgetOtherFilters({ libbpf }: BpfObject, keeper: LinkKeeper): void {
   for (const mark of keeper.othersMarks()) {
     const ifindex = interfaceOfMark(mark);
     if (ifindex === undefined) continue;
-    removeLeftFilters(libbpf, libc, ifindex, `number ${ifindex}`);
+    removeLeftFilters(libbpf, ifindex, `number ${ifindex}`);
     removeClsact(libbpf, ifindex);
     keeper.unmark(mark);
   }

@@ -2,10 +2,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { BpfError } from './bpf-error.js';
-import { missingCapabilities } from './advice.js';
 import { BpfObject, openLibbpf } from './bpf-object.js';
+import { missingCapabilities } from './capabilities.js';
 import { probeAttachMode } from './interface-attachment.js';
+import { isAtLeast, MINIMUM_KERNEL, missingRequirements } from './kernel-requirements.js';
 import { loadLibc } from './native/libc.js';
+import { readKernelNames } from './program-choice.js';
 import { findCgroup2Mount } from './socket-hooks.js';
 import { findLeftFilters, findLeftState } from './state/left-behind.js';
 
@@ -28,6 +30,7 @@ export function probeKernelFeatures(): readonly KernelFeature[] {
     kernelRelease(),
     libbpf(),
     kernelTypes(),
+    kernelParts(),
     capabilities(),
     ...programs(),
     socketCapture(),
@@ -38,14 +41,28 @@ export function probeKernelFeatures(): readonly KernelFeature[] {
 }
 
 function kernelRelease(): KernelFeature {
-  const [major = 0, minor = 0] = release().split('.').map(Number);
   return {
-    name: 'kernel 5.12 or later',
-    found: major > 5 || (major === 5 && minor >= 12),
-    required: true,
+    name: `kernel ${MINIMUM_KERNEL} or later`,
+    found: isAtLeast(release(), MINIMUM_KERNEL),
+    required: false,
     detail: release(),
-    consequence: 'atomic exchange in BPF, which exact expiry needs',
+    consequence: 'no older one is tested',
   };
+}
+
+function kernelParts(): KernelFeature {
+  const feature = {
+    name: 'what programs need of the kernel',
+    required: true,
+    consequence: `use Linux ${MINIMUM_KERNEL} or later`,
+  };
+  try {
+    const missing = missingRequirements(readKernelNames());
+    const detail = missing.length === 0 ? 'all of it' : `lacks ${missing.join(', ')}`;
+    return { ...feature, found: missing.length === 0, detail };
+  } catch (error) {
+    return { ...feature, found: false, detail: messageOf(error) };
+  }
 }
 
 function libbpf(): KernelFeature {
@@ -80,7 +97,7 @@ function capabilities(): KernelFeature {
     found: missing.length === 0,
     required: true,
     detail: missing.length === 0 ? 'BPF, PERFMON, NET_ADMIN' : `missing: ${missing.join(', ')}`,
-    consequence: 'run as root',
+    consequence: 'run as root, or with these, outside of containers',
   };
 }
 

@@ -12,7 +12,8 @@ import type { ProcessEventSource } from '../flow/process-event-source.js';
 import { NO_SAMPLING, type Sampling } from '../flow/sampling.js';
 import type { TrackLevel } from '../flow/track-level.js';
 import { BpfObject, type LoadOptions } from './bpf-object.js';
-import type { FilterCompiler } from './filter/compile-filter.js';
+import type { Capability } from './capabilities.js';
+import { FilterError, type FilterCompiler } from './filter/compile-filter.js';
 import { openPacketFilter, type PacketFilter } from './filter/packet-filter.js';
 import { handed, openFlowCache, type FlowCache } from './flow-cache.js';
 import { openInterfaceChanges } from './interface-changes.js';
@@ -49,6 +50,8 @@ interface CacheOptions {
   readonly trackLevel?: TrackLevel;
   /** The process on this host tells flows apart too; default: no. */
   readonly trackProcess?: boolean;
+  /** No program can be loaded later: what may be needed is loaded at once. Default: no. */
+  readonly losesCapabilities?: boolean;
   /** Told what an operator should know but what stops nothing; one line each. */
   readonly onNotice: (line: string) => void;
   /** Where what is metered outlives the process; default: nowhere. */
@@ -63,6 +66,8 @@ export interface KernelFlowSource extends FlowSource {
   /** Tells of every process that begins from now on, and of those that there are. */
   readonly processes: ProcessEventSource;
   readonly metered: () => Metered;
+  /** Capabilities without which it cannot go on, or not end well. */
+  readonly neededLater: readonly Capability[];
   /**
    * Attaches to interfaces that appeared, forgets those that went. Cheap; call it often.
    * @returns whether there is more to do at once, after others had their turn
@@ -77,6 +82,15 @@ export interface KernelFlowSource extends FlowSource {
   /** Interfaces of the metered network namespace; at sockets, of the own one. */
   readonly interfaces: () => readonly MeteredInterface[];
 }
+
+const INTERFACE_PROGRAMS = [
+  'flow_ingress',
+  'flow_egress',
+  'flow_ingress_ip',
+  'flow_egress_ip',
+] as const;
+/** Of an interface without an address; only expressions with "broadcast" know the difference. */
+const NO_NETMASK = 0;
 
 /** Opens resources one after the other and closes them in reverse order. */
 class Resources {
@@ -133,6 +147,9 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
     filter === undefined
       ? undefined
       : resources.add(openPacketFilter(object, filter, kept?.keepFilterMap));
+  if (options.losesCapabilities === true && options.capture !== 'sockets') {
+    loadForLater(object, packetFilter);
+  }
   let capture = attach(packetFilter);
   let isStopped = false;
   const stop = (): void => {
@@ -150,6 +167,7 @@ function open(options: KernelFlowSourceOptions, resources: Resources): KernelFlo
   return {
     processes,
     metered: () => capture.metered(),
+    neededLater: capture.neededLater,
     rescanInterfaces: () => !isStopped && capture.rescanInterfaces(),
     interfaces: names.interfaces,
     stop,
@@ -194,6 +212,19 @@ async function* sweepBoth(
     memory.begin();
     batch.bytes.copy(memory.bytes);
     yield* handed(memory, batch.bytes.length);
+  }
+}
+
+/** What an interface that appears may need. */
+function loadForLater(object: BpfObject, filter: PacketFilter | undefined): void {
+  for (const name of INTERFACE_PROGRAMS) {
+    try {
+      if (filter === undefined) object.programFd(name);
+      else filter.programFd(name, NO_NETMASK);
+    } catch (error) {
+      // It can be none for this kind of interface, which is said when there is one.
+      if (!(error instanceof FilterError)) throw error;
+    }
   }
 }
 

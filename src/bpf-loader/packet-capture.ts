@@ -1,4 +1,5 @@
 // What either way of capturing packets gives: at interfaces or at sockets.
+import type { Capability } from './capabilities.js';
 
 /** Where packets are metered now. */
 export type Metered =
@@ -8,6 +9,8 @@ export type Metered =
 
 export interface PacketCapture {
   readonly metered: () => Metered;
+  /** Capabilities without which it cannot go on, or not end well. */
+  readonly neededLater: readonly Capability[];
   /**
    * Attaches to interfaces that appeared, forgets those that went. Cheap; call it often.
    * @returns whether there is more to do at once, after others had their turn

@@ -88,5 +88,11 @@ export function captureAtSockets(
   } finally {
     closeSync(fd);
   }
-  return { metered: () => ({ cgroup: path }), rescanInterfaces: () => false, close };
+  return {
+    metered: () => ({ cgroup: path }),
+    // To attach again after a stop.
+    neededLater: ['CAP_NET_ADMIN'],
+    rescanInterfaces: () => false,
+    close,
+  };
 }

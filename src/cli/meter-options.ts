@@ -80,6 +80,7 @@ export function addMeterOptions(command: Command, defaults: { maxFlows?: string 
         'directory below a BPF file system, such as /sys/fs/bpf/procflow; "procflow detach" ends it',
     )
     .addOption(withDefault('--attach <way>', ways, 'auto'))
+    .option('-u, --user <name[:group]>', 'become this user when the metering is set up (root only)')
     .addOption(nameOption('kernel', "the kernel's own packets"))
     .addOption(nameOption('forwarded', 'packets that only pass through this host'))
     .addOption(nameOption('unknown', 'packets whose process was not found'))

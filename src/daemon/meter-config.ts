@@ -8,6 +8,7 @@ import { readInteger } from './quantities.js';
 import { readStatePath } from './state-path.js';
 import { readSampling } from './sampling-config.js';
 import { readTimeouts, type TimeoutConfig, type TimeoutSettings } from './timeouts-config.js';
+import { readUser, type ProcessUser } from './user-config.js';
 
 export type MeterConfig = MeterLimits & CaptureConfig;
 
@@ -22,6 +23,8 @@ interface MeterLimits extends TimeoutConfig {
   readonly nonProcessNames: NonProcessNames;
   /** pcap-filter(7): only packets that match are metered. */
   readonly filter?: string;
+  /** Who it is after the set-up; undefined: who it was before. */
+  readonly user?: ProcessUser;
 }
 
 /** The settings of a meter as text. */
@@ -37,6 +40,7 @@ export interface MeterSettings extends CaptureSettings, TimeoutSettings {
   readonly netns?: string | undefined;
   readonly cgroup?: string | undefined;
   readonly state?: string | undefined;
+  readonly user?: string | undefined;
   /** Words of one expression. */
   readonly filter?: readonly string[];
 }
@@ -73,7 +77,21 @@ export function readMeterConfig(settings: MeterSettings): MeterConfig {
     ...(cgroup !== undefined && { cgroup }),
     ...(state !== undefined && { state: readStatePath(state) }),
     ...(filter.length > 0 && { filter: filter.join(' ') }),
+    ...(settings.user !== undefined && { user: readUserOf(settings.user, settings) }),
   };
+}
+
+function readUserOf(text: string, { netns, state }: MeterSettings): ProcessUser {
+  if (state !== undefined) {
+    const reason = 'what is kept in the kernel belongs to who has made it, and that is root';
+    const advice =
+      'leave one out, or start it as that user, with capabilities; the README says which';
+    throw new ConfigError(`--user ${text} --state ${state}`, reason, advice);
+  }
+  if (netns === undefined) return readUser(text);
+  const reason = 'entering a network namespace takes CAP_SYS_ADMIN as long as it is metered';
+  const advice = `leave --user out, or start it in there: ip netns exec ${netns} procflow ...`;
+  throw new ConfigError(`--user ${text}`, reason, advice);
 }
 
 function readTrackLevel({ track, capture }: MeterSettings): TrackLevel {

@@ -50,12 +50,21 @@ export function writePidFile(givenPath: string): PidFile {
     return {
       path,
       remove: () => {
-        if (isAt(path, fd)) rmSync(path, { force: true });
+        if (isAt(path, fd)) removeOrEmpty(path, fd);
         closeSync(fd);
       },
     };
   }
   throw new ConfigError(setting, 'is removed again and again', 'does something else use it?');
+}
+
+/** The user that this process has become may not have the right to remove it. */
+function removeOrEmpty(path: string, fd: number): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    ftruncateSync(fd);
+  }
 }
 
 /** A new one can be opened by nobody else until it is locked. */

@@ -50,7 +50,7 @@ export function readReplayConfig(settings: ReplaySettings): ReplayConfig {
 
 /** They say where packets of this host are captured. */
 function refuseCaptureSettings(settings: ReplaySettings): void {
-  const { interface: names, capture, attach, netns, cgroup, trackProcess } = settings;
+  const { interface: names, capture, attach, netns, cgroup, trackProcess, user } = settings;
   const given = [
     names[0] === undefined ? undefined : `-i ${names[0]}`,
     capture === 'interface' ? undefined : `--capture ${capture}`,
@@ -58,6 +58,7 @@ function refuseCaptureSettings(settings: ReplaySettings): void {
     attach === 'auto' ? undefined : `--attach ${attach}`,
     cgroup === undefined ? undefined : `--cgroup ${cgroup}`,
     trackProcess === true ? '--track-process' : undefined,
+    user === undefined ? undefined : `--user ${user}`,
   ].find((setting) => setting !== undefined);
   if (given === undefined) return;
   throw new ConfigError(given, 'is for packets of this host, and -r reads a file', 'leave one out');

@@ -6,6 +6,7 @@ import { openJournalMemory } from '../bpf-loader/journal-memory.js';
 import { openKernelClock } from '../bpf-loader/kernel-clock.js';
 import { openKernelFlowSource, type KernelFlowSource } from '../bpf-loader/kernel-flow-source.js';
 import type { Metered } from '../bpf-loader/packet-capture.js';
+import { actAs, becomeUser } from '../bpf-loader/process-user.js';
 import { findCgroup2Mount } from '../bpf-loader/socket-hooks.js';
 import { openStateDirectory, type StateDirectory } from '../bpf-loader/state/state-directory.js';
 import type { KernelClock } from '../flow/clock.js';
@@ -89,10 +90,11 @@ export async function runMeter(
   const { filter: expression } = config;
   const filter = expression === undefined ? undefined : checkFilter(expression, config.capture);
   const { control: wanted, onNotice } = hooks;
+  const { user: owner } = config;
   const place: ControlPlace = {};
   // Before anything is metered: a path that cannot be had is known at once.
   const socket =
-    wanted === undefined ? undefined : await openControl(place, { ...wanted, onNotice });
+    wanted === undefined ? undefined : await openControl(place, { ...wanted, owner, onNotice });
   let state: StateDirectory | undefined;
   try {
     if (config.state !== undefined) state = openStateDirectory(config.state);
@@ -117,18 +119,21 @@ async function runControlled(
 ): Promise<RunSummary> {
   const clock = openKernelClock();
   const directory = openDirectory(config, clock);
-  const { nonProcessNames } = config;
+  const { nonProcessNames, user } = config;
   const { filter, state, onNotice } = hooks;
   const metering: { source?: KernelFlowSource } = {};
   const status = meteringStatus(config, metering, onNotice);
   // The sinks first: a collector that cannot be reached is known before the kernel is touched.
-  const opened = await openSinks({ clock, directory, nonProcessNames, status, state });
+  const open = async () => openSinks({ clock, directory, nonProcessNames, status, state });
+  // As the user it is going to be: what it may open now it may open again.
+  const opened = await (user === undefined ? open() : actAs(user, open));
   const exporters = 'sinks' in opened ? opened : undefined;
   const sinks = 'sinks' in opened ? opened.sinks : opened;
   const { memory } = exporters ?? {};
-  const source = await openSource({ ...config, filter, state, onNotice, memory }, sinks);
+  const losesCapabilities = user !== undefined;
+  const options = { ...config, filter, state, losesCapabilities, onNotice, memory };
+  const source = await openSource(options, { sinks, directory, user });
   metering.source = source;
-  directory.follow(source.processes);
   const stop = new AbortController();
   const debugLevel = new DebugLevel(onNotice);
   const session = startMeterSession({
@@ -168,14 +173,25 @@ async function runControlled(
   }
 }
 
-/** The sinks are closed when there is none. */
+interface SourceUsers {
+  readonly sinks: readonly FlowSink[];
+  readonly directory: KnownProcesses;
+  readonly user: MeterConfig['user'];
+}
+
+/** All that takes rights; after it they are given up, where a user is named. Without it the sinks are closed. */
 async function openSource(
   options: Parameters<typeof openKernelFlowSource>[0],
-  sinks: readonly FlowSink[],
+  { sinks, directory, user }: SourceUsers,
 ): Promise<KernelFlowSource> {
+  let source: KernelFlowSource | undefined;
   try {
-    return openKernelFlowSource(options);
+    source = openKernelFlowSource(options);
+    directory.follow(source.processes);
+    if (user !== undefined) becomeUser(user, source.neededLater);
+    return source;
   } catch (error) {
+    source?.close();
     for (const sink of sinks) await sink.close();
     throw error;
   }

@@ -1,6 +1,7 @@
 // What a user is told when the kernel refuses.
 import t from 'tap';
-import { adviceFor, missingCapabilities } from '../../src/bpf-loader/advice.js';
+import { adviceFor } from '../../src/bpf-loader/advice.js';
+import { missingCapabilities } from '../../src/bpf-loader/capabilities.js';
 
 const VERIFIER_LINES = [
   "libbpf: prog 'flow_ingress': BPF program load failed: Permission denied",
@@ -18,7 +19,7 @@ void t.test('advice names the program, the capability or the option', async (t) 
     {
       name: 'a capability that is missing',
       args: ['EPERM', [], ['CAP_BPF']],
-      expected: 'needs CAP_BPF: run as root, outside of containers',
+      expected: 'needs CAP_BPF: run as root, or with these, outside of containers',
     },
     {
       name: 'a policy that forbids one program',

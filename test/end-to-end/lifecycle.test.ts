@@ -89,7 +89,10 @@ t.test('with clsact a second procflow leaves the first one its interface', { ski
   const place = ['--netns', pair.a.name, '--cgroup', cgroup, '--attach', 'clsact'];
   const second = await runProcflow(t, ['live', '-i', pair.a.interfaceName, ...place]);
   t.equal(second.end.code, 1);
-  t.match(second.err, /^procflow: meter interface veth0: EBUSY \(another procflow meters it/);
+  t.match(
+    second.err,
+    /^procflow: meter interface veth0: EBUSY \(another procflow, process \d+, meters it by clsact/,
+  );
 
   const waiting = startProcflow(t, ['live', '-i', 'any', ...place]);
   await waiting.line('err', /veth0 is not metered: meter interface veth0: EBUSY/);

@@ -10,6 +10,8 @@ export interface LibcSockets {
   readonly getOption: (fd: number, level: number, option: number, value: Buffer) => number;
   readonly bind: (fd: number, address: Buffer) => number;
   readonly connect: (fd: number, address: Buffer) => number;
+  /** For so many connections that nobody has taken. */
+  readonly listen: (fd: number, connections: number) => number;
   /** Sends the first `octets` of `bytes`. */
   readonly send: (fd: number, bytes: Buffer, octets: number, flags: number) => number;
   /** A second descriptor of the same socket. */
@@ -26,7 +28,9 @@ export interface LibcSockets {
 export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
+export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
 export const SO_PEERCRED = 17;
@@ -76,6 +80,7 @@ export function loadLibcSockets(): LibcSockets {
     getOption: optionReader(),
     bind: (fd, address) => bind(fd, address, address.length),
     connect: (fd, address) => connect(fd, address, address.length),
+    listen: libc.func('int listen(int fd, int connections)'),
     send: (fd, bytes, octets, flags) => Number(send(fd, bytes, octets, flags)),
     duplicateOnto: libc.func('int dup2(int fd, int target)'),
     duplicate: (fd) => fcntl(fd, F_DUPFD_CLOEXEC, 0),

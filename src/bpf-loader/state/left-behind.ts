@@ -7,7 +7,7 @@ import { BpfError } from '../bpf-error.js';
 import { openLibbpf } from '../bpf-object.js';
 import { JOURNAL_FILES } from '../journal-memory.js';
 import type { Libbpf } from '../native/libbpf.js';
-import { loadLibc, type Libc } from '../native/libc.js';
+import { loadLibc } from '../native/libc.js';
 import { openNetworkNamespace, type NetworkNamespace } from '../network-namespace.js';
 import { FormerLoad, LOAD_FILES } from './former-load.js';
 import { LINKS, loadNumbers, UNFINISHED } from './kept-state.js';
@@ -44,7 +44,7 @@ export function removeState(path: string, netns: string | undefined): RemovedSta
     const libc = loadLibc();
     const namespace = openNetworkNamespace(netns, libc);
     try {
-      removeMarked(libbpf, libc, path, namespace);
+      removeMarked(libbpf, path, namespace);
     } finally {
       namespace.close();
     }
@@ -61,7 +61,7 @@ export function removeState(path: string, netns: string | undefined): RemovedSta
 }
 
 /** clsact qdiscs that were made by sessions of this state directory. */
-function removeMarked(libbpf: Libbpf, libc: Libc, path: string, namespace: NetworkNamespace): void {
+function removeMarked(libbpf: Libbpf, path: string, namespace: NetworkNamespace): void {
   const links = join(path, LINKS);
   const marks = namesIn(links).filter((name) => name.startsWith(MARK));
   const last = loadNumbers(path).at(-1);
@@ -78,7 +78,7 @@ function removeMarked(libbpf: Libbpf, libc: Libc, path: string, namespace: Netwo
     for (const mark of marks) {
       const ifindex = interfaceOfMark(mark.slice(MARK.length));
       if (ifindex === undefined) continue;
-      removeLeftFilters(libbpf, libc, ifindex, `number ${ifindex}`);
+      removeLeftFilters(libbpf, ifindex, `number ${ifindex}`);
       removeClsact(libbpf, ifindex);
       rmdirSync(join(links, mark));
     }
@@ -104,25 +104,25 @@ function remainingFlows(libbpf: Libbpf, path: string): number {
  */
 export function removeFilters(netns: string | undefined): string[] {
   const libbpf = quietLibbpf();
-  return eachInterface(netns, (libc, index, name) => removeLeftFilters(libbpf, libc, index, name));
+  return eachInterface(netns, (index, name) => removeLeftFilters(libbpf, index, name));
 }
 
 /** As removeFilters, but only looks. */
 export function findLeftFilters(netns?: string): string[] {
   const libbpf = quietLibbpf();
-  return eachInterface(netns, (libc, index, name) => isLeftBehind(libbpf, libc, index, name));
+  return eachInterface(netns, (index, name) => isLeftBehind(libbpf, index, name));
 }
 
 function eachInterface(
   netns: string | undefined,
-  isWanted: (libc: Libc, index: number, name: string) => boolean,
+  isWanted: (index: number, name: string) => boolean,
 ): string[] {
   const libc = loadLibc();
   const namespace = openNetworkNamespace(netns, libc);
   try {
     return namespace.run(() =>
       [...libc.interfaces()]
-        .filter(([index, name]) => isWanted(libc, index, name))
+        .filter(([index, name]) => isWanted(index, name))
         .map(([, name]) => name),
     );
   } finally {

@@ -4,7 +4,6 @@ import { BpfError } from '../bpf-error.js';
 import { lockInterface } from '../interface-lock.js';
 import type { Libbpf } from '../native/libbpf.js';
 import { tcFilterArgument, tcHookArgument } from '../native/libbpf-arguments.js';
-import type { Libc } from '../native/libc.js';
 
 export const FILTER_HANDLE = 0x50464c57; // "PFLW"
 export const FILTER_PRIORITY = 0xc0de;
@@ -37,14 +36,9 @@ function hasFilters(libbpf: Libbpf, ifindex: number): boolean {
  * @returns whether there was something
  * @throws BpfError
  */
-export function removeLeftFilters(
-  libbpf: Libbpf,
-  libc: Libc,
-  ifindex: number,
-  interfaceName: string,
-): boolean {
+export function removeLeftFilters(libbpf: Libbpf, ifindex: number, interfaceName: string): boolean {
   if (!hasFilters(libbpf, ifindex)) return false;
-  const unlock = lockUnlessHeld(libc, ifindex, interfaceName);
+  const unlock = lockUnlessHeld(ifindex, interfaceName);
   if (unlock === undefined) return false;
   try {
     for (const attachPoint of ATTACH_POINTS) {
@@ -62,16 +56,16 @@ export function removeClsact(libbpf: Libbpf, ifindex: number): void {
 }
 
 /** Whether nobody who runs meters there by filters. */
-export function isLeftBehind(libbpf: Libbpf, libc: Libc, ifindex: number, name: string): boolean {
+export function isLeftBehind(libbpf: Libbpf, ifindex: number, name: string): boolean {
   if (!hasFilters(libbpf, ifindex)) return false;
-  const unlock = lockUnlessHeld(libc, ifindex, name);
+  const unlock = lockUnlessHeld(ifindex, name);
   unlock?.();
   return unlock !== undefined;
 }
 
-function lockUnlessHeld(libc: Libc, ifindex: number, name: string): (() => void) | undefined {
+function lockUnlessHeld(ifindex: number, name: string): (() => void) | undefined {
   try {
-    return lockInterface(libc, ifindex, name);
+    return lockInterface(ifindex, name);
   } catch (error) {
     if (error instanceof BpfError && error.code === 'EBUSY') return undefined;
     throw error;

@@ -1,16 +1,30 @@
 // The control socket: a Unix stream socket on which a client asks by one line of text and reads the
 // answer up to its end, as softflowctl does. Only root and the user that runs procflow may ask.
-import { existsSync, linkSync, lstatSync, rmSync } from 'node:fs';
+import {
+  chownSync,
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  rmSync,
+  type Stats,
+} from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { peerUserId } from '../../bpf-loader/peer-user.js';
 import { ConfigError } from '../config-error.js';
+import type { ProcessUser } from '../user-config.js';
 import { readRequest, sendAnswer } from './control-exchange.js';
 
 export interface ControlSocketOptions {
   readonly path: string;
+  /** Who may ask besides root, and has the file; default: the user of this process. */
+  readonly owner?: ProcessUser | undefined;
   /** The answer, piece by piece; it may throw. */
   readonly answer: (request: string) => AsyncIterable<string>;
   /** What a client is told of an error. */
@@ -32,6 +46,8 @@ const MAX_CLIENTS = 16;
 /** struct sockaddr_un has 108 octets, with the NUL; one more is for the name it has at first. */
 const MAX_PATH_OCTETS = 106;
 const CLOSE_MS = 500;
+/** Of open(2): the file itself and not what it leads to. Node has no name for it. */
+const O_PATH = 0o10000000;
 const REFUSAL_NOTICE_MS = 60_000;
 const REFUSED_PATIENCE_MS = 1000;
 
@@ -52,7 +68,7 @@ export async function openControlSocket(options: ControlSocketOptions): Promise<
     clients.serve(socket);
   });
   server.maxConnections = MAX_CLIENTS;
-  const inode = await listen(server, setting, path);
+  const inode = await listen(server, setting, path, options.owner);
   server.on('error', (error) => {
     options.onNotice(`control socket ${path}: ${error.message}`);
   });
@@ -71,7 +87,12 @@ export async function openControlSocket(options: ControlSocketOptions): Promise<
  * removes a path that it bound without looking, does not know it.
  * @returns the inode number
  */
-async function listen(server: Server, setting: string, path: string): Promise<number> {
+async function listen(
+  server: Server,
+  setting: string,
+  path: string,
+  owner: ProcessUser | undefined,
+): Promise<number> {
   const first = `${path}~`;
   try {
     await removeStale(setting, first);
@@ -83,9 +104,10 @@ async function listen(server: Server, setting: string, path: string): Promise<nu
       process.umask(mask);
     }
     await listening;
+    if (owner !== undefined) giveTo(owner, setting, first);
     linkSync(first, path);
     rmSync(first);
-    return inodeOfOwn(setting, path);
+    return inodeOfOwn(setting, path, owner?.userId);
   } catch (error) {
     server.close();
     if (error instanceof ConfigError) throw error;
@@ -102,14 +124,31 @@ async function listen(server: Server, setting: string, path: string): Promise<nu
  * In a directory where others may write, what was linked need not be what was made. No chmod: it would
  * follow a symbolic link, and the umask has given the mode.
  */
-function inodeOfOwn(setting: string, path: string): number {
+function inodeOfOwn(setting: string, path: string, userId = process.geteuid?.()): number {
   const found = lstatSync(path);
-  if (found.isSocket() && found.uid === process.geteuid?.() && (found.mode & 0o777) === 0o600) {
-    return found.ino;
-  }
+  if (isClosed(found, userId)) return found.ino;
   rmSync(path);
+  throw somethingElse(setting);
+}
+
+function isClosed(found: Stats, userId: number | undefined): boolean {
+  return found.isSocket() && found.uid === userId && (found.mode & 0o777) === 0o600;
+}
+
+function somethingElse(setting: string): ConfigError {
   const reason = 'somebody put something else in the place of the control socket';
-  throw new ConfigError(setting, reason, 'choose a directory where nobody else may write');
+  return new ConfigError(setting, reason, 'choose a directory where nobody else may write');
+}
+
+/** Not by its name, where another file may stand by then. */
+function giveTo({ userId, groupId }: ProcessUser, setting: string, path: string): void {
+  const fd = openSync(path, O_PATH | constants.O_NOFOLLOW);
+  try {
+    if (!isClosed(fstatSync(fd), process.geteuid?.())) throw somethingElse(setting);
+    chownSync(`/proc/self/fd/${fd}`, userId, groupId);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** @throws ConfigError where something else is, or somebody listens */
@@ -144,7 +183,12 @@ async function isListening(path: string): Promise<boolean> {
 
 function removeOwn(path: string, inode: number): void {
   const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found?.isSocket() === true && found.ino === inode) rmSync(path, { force: true });
+  if (found?.isSocket() !== true || found.ino !== inode) return;
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // The directory is not that of the user it has become: the next start replaces what nobody listens to.
+  }
 }
 
 class ClientService {
@@ -197,7 +241,7 @@ class ClientService {
 
   /** Why this client may not ask; undefined where it may. */
   #refusal(socket: Socket): string | undefined {
-    const own = process.geteuid?.() ?? 0;
+    const own = this.#options.owner?.userId ?? process.geteuid?.() ?? 0;
     const fd = (socket as { _handle?: { readonly fd?: number } | null })._handle?.fd ?? -1;
     let uid: number;
     try {
