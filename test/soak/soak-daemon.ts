@@ -79,10 +79,19 @@ export class SoakDaemon {
     throw new Error('the daemon never rests');
   }
 
+  /** Every flow leaves the cache for the collectors. */
+  async expireAll(): Promise<void> {
+    await this.#ask('expire-all');
+  }
+
   async #statistics(): Promise<SessionStatistics> {
+    return JSON.parse(await this.#ask('json statistics')) as SessionStatistics;
+  }
+
+  async #ask(request: string): Promise<string> {
     let answer = '';
-    for await (const piece of askControl(this.#control, 'json statistics')) answer += piece;
-    return JSON.parse(answer) as SessionStatistics;
+    for await (const piece of askControl(this.#control, request)) answer += piece;
+    return answer;
   }
 
   async kill(): Promise<void> {

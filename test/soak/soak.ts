@@ -53,7 +53,7 @@ export interface SoakResult {
   readonly tcp: { readonly wire: Sums; readonly passing: Sums; readonly sequenceErrors: number };
   readonly udp: Sums & { readonly sequenceErrors: number };
   readonly records: number;
-  /** Once a round; since the daemon's last start. */
+  /** Of the daemon, after each event. */
   readonly usage: readonly Usage[];
   readonly bpfSeen: number;
   readonly left: readonly string[];
@@ -73,8 +73,7 @@ export async function runSoak(t: Teardown, options: SoakOptions): Promise<SoakRe
   const events = soakEvents(t, stage, options);
   try {
     for (let i = 0; performance.now() < endMs || i < events.length; i++) {
-      const happened = await events[i % events.length]?.();
-      if (happened === 'daemon started') usage.length = 0;
+      await events[i % events.length]?.();
       usage.push(daemon.usage());
     }
     await stage.reconnection.done();
@@ -89,6 +88,8 @@ export async function runSoak(t: Teardown, options: SoakOptions): Promise<SoakRe
   takeDown(pair);
   const counters = interfaceCounters(pair.a);
   const index = interfaceIndex(pair.a);
+  // With a state directory an orderly end leaves the flows to the next start.
+  if (options.stateDirectory !== undefined) await daemon.expireAll();
   const summary = await daemon.stop();
   if (options.stateDirectory !== undefined) await detach(t, options.stateDirectory);
   await tcp.end();
@@ -152,14 +153,13 @@ async function openStage(t: Teardown, { stateDirectory }: SoakOptions) {
 
 type Stage = Awaited<ReturnType<typeof openStage>>;
 
-/** What happens besides the traffic, one after the other; says when the daemon was started anew. */
-type SoakEvent = () => Promise<'daemon started' | undefined>;
+/** What happens besides the traffic, one after the other. */
+type SoakEvent = () => Promise<void>;
 
 function soakEvents(t: Teardown, stage: Stage, options: SoakOptions): readonly SoakEvent[] {
   const { daemon, passing, udp, reconnection } = stage;
   const pass: SoakEvent = async () => {
     await passing.pass(t, daemon);
-    return undefined;
   };
   const events: SoakEvent[] = [
     pass,
@@ -168,7 +168,6 @@ function soakEvents(t: Teardown, stage: Stage, options: SoakOptions): readonly S
         await udp.end();
         await udp.start();
       });
-      return undefined;
     },
     pass,
   ];
@@ -176,7 +175,6 @@ function soakEvents(t: Teardown, stage: Stage, options: SoakOptions): readonly S
   if (options.seconds >= RECONNECTION_S) {
     events.push(async () => {
       if (reconnection.isDone()) await reconnection.begin();
-      return undefined;
     });
   }
   if (options.stateDirectory !== undefined) {
@@ -184,7 +182,6 @@ function soakEvents(t: Teardown, stage: Stage, options: SoakOptions): readonly S
       await daemon.kill();
       await daemon.start();
       reconnection.reset();
-      return 'daemon started';
     });
   }
   return events;
