@@ -15,7 +15,7 @@ import { BpfObject, type LoadOptions } from './bpf-object.js';
 import type { Capability } from './capabilities.js';
 import { FilterError, type FilterCompiler } from './filter/compile-filter.js';
 import { openPacketFilter, type PacketFilter } from './filter/packet-filter.js';
-import { handed, openFlowCache, type FlowCache } from './flow-cache.js';
+import { openFlowCache, type FlowCache } from './flow-cache.js';
 import { openInterfaceChanges } from './interface-changes.js';
 import { captureAtInterfaces, type InterfaceCaptureOptions } from './interface-capture.js';
 import { openInterfaceNames } from './interface-names.js';
@@ -204,15 +204,7 @@ async function* sweepBoth(
 ): AsyncIterable<FlowRecordBatch> {
   // The cache's sweep begins with what the last run has left in the memory.
   yield* cache.sweep(scope);
-  for await (const batch of kept.sweepFormer()) {
-    if (memory === undefined) {
-      yield batch;
-      continue;
-    }
-    memory.begin();
-    batch.bytes.copy(memory.bytes);
-    yield* handed(memory, batch.bytes.length);
-  }
+  yield* kept.sweepFormer(memory);
 }
 
 /** What an interface that appears may need. */

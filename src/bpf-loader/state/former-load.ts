@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { FLOW_RECORD } from '../../flow/flow-contract.gen.js';
+import type { BatchMemory } from '../../flow/batch-memory.js';
 import type { FlowRecordBatch } from '../../flow/flow-source.js';
 import { readBtf } from '../btf.js';
+import { handed } from '../flow-cache.js';
 import type { Libbpf } from '../native/libbpf.js';
 import { lastErrno } from '../native/memory.js';
 import { counterNames, readLoadCounters, type CounterValues } from './kept-counters.js';
@@ -65,12 +67,15 @@ export class FormerLoad {
     return Number((counters.get('FLOWS_CREATED') ?? 0n) - (counters.get('FLOWS_DELETED') ?? 0n));
   }
 
-  /** All its flows, as forced to end; nothing is metered there any more. */
-  async *sweep(): AsyncIterable<FlowRecordBatch> {
+  /**
+   * All its flows, as forced to end; nothing is metered there any more.
+   * @param memory where they stand until all sinks have them
+   */
+  async *sweep(memory: BatchMemory | undefined): AsyncIterable<FlowRecordBatch> {
     for (let pass = 0; pass < MAX_PASSES; pass++) {
       let records = 0;
       for (const program of SWEEP_PROGRAMS) {
-        for await (const batch of this.#walk(program)) {
+        for await (const batch of this.#walk(program, memory)) {
           records += batch.count;
           yield batch;
         }
@@ -79,33 +84,46 @@ export class FormerLoad {
       if (this.flowCount() === 0) break;
       await sleep(PAUSE_MS);
     }
-    yield* this.#emptyRing();
+    for (const records of this.#emptyRing()) yield* this.#translated(records, memory);
   }
 
   #map(name: string): string {
     return join(this.path, LOAD_FILES.maps, name);
   }
 
-  async *#walk(program: (typeof SWEEP_PROGRAMS)[number]): AsyncIterable<FlowRecordBatch> {
-    const { recordOctets } = this.#translator;
+  async *#walk(
+    program: (typeof SWEEP_PROGRAMS)[number],
+    memory: BatchMemory | undefined,
+  ): AsyncIterable<FlowRecordBatch> {
+    const { recordOctets, isSame } = this.#translator;
     this.#writeSettings();
     const fd = this.#openIterator(program);
     try {
       // Whole records, as many as the kernel fills at a time: see cache-iterator.ts.
-      const buffer = Buffer.allocUnsafeSlow(READ_OCTETS - (READ_OCTETS % recordOctets));
+      const atOnce = READ_OCTETS - (READ_OCTETS % recordOctets);
+      const direct = isSame ? memory : undefined;
+      const buffer = direct?.bytes.subarray(0, atOnce) ?? Buffer.allocUnsafeSlow(atOnce);
       for (;;) {
+        direct?.begin();
         const octets = await readOrRetry(fd, buffer);
         if (octets === 0) return;
-        yield this.#translated(buffer.subarray(0, octets));
+        if (direct !== undefined) yield* handed(direct, octets);
+        else yield* this.#translated(buffer.subarray(0, octets), memory);
       }
     } finally {
       closeSync(fd);
     }
   }
 
-  #translated(records: Buffer): FlowRecordBatch {
+  *#translated(records: Buffer, memory: BatchMemory | undefined): Iterable<FlowRecordBatch> {
     const bytes = this.#translator.translate(records);
-    return { bytes, count: bytes.length / FLOW_RECORD.size };
+    if (memory === undefined) {
+      yield { bytes, count: bytes.length / FLOW_RECORD.size };
+      return;
+    }
+    memory.begin();
+    bytes.copy(memory.bytes);
+    yield* handed(memory, bytes.length);
   }
 
   #openIterator(program: string): number {
@@ -142,7 +160,7 @@ export class FormerLoad {
   }
 
   /** Single-packet records that nobody has read. */
-  *#emptyRing(): Iterable<FlowRecordBatch> {
+  *#emptyRing(): Iterable<Buffer> {
     const path = this.#map('flow_overflow');
     if (!existsSync(path)) return;
     const { recordOctets } = this.#translator;
@@ -153,7 +171,7 @@ export class FormerLoad {
       if (ring === undefined) throw kernelError(lastErrno(), 'map a former overflow ring buffer');
       try {
         for (let octets = ring.take(); octets > 0; octets = ring.take()) {
-          yield this.#translated(buffer.subarray(0, octets));
+          yield buffer.subarray(0, octets);
         }
       } finally {
         ring.close();

@@ -3,6 +3,7 @@
 // (docs/adr/0019-state-across-restarts.md).
 import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import type { BatchMemory } from '../../flow/batch-memory.js';
 import type { FlowRecordBatch } from '../../flow/flow-source.js';
 import { openLibbpf, type BpfObject, type KeptMaps, type MapKeeper } from '../bpf-object.js';
 import type { Libbpf, ObjectPointer } from '../native/libbpf.js';
@@ -130,10 +131,10 @@ export class KeptState implements MapKeeper {
   }
 
   /** What loads have left that were replaced; each is forgotten when its flows were asked for. */
-  async *sweepFormer(): AsyncIterable<FlowRecordBatch> {
+  async *sweepFormer(memory?: BatchMemory): AsyncIterable<FlowRecordBatch> {
     const loads = this.#toSweep;
     if (loads.length === 0) return;
-    for (const load of loads) yield* load.sweep();
+    for (const load of loads) yield* load.sweep(memory);
     this.#carryCounters(loads);
     this.#toSweep = [];
     for (const { path } of loads) removePins(path);

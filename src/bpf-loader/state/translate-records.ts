@@ -1,5 +1,6 @@
 // Flow records that another version of the programs wrote, as this version has them: by the names of their
 // members, of which the object's type information tells.
+import { isDeepStrictEqual } from 'node:util';
 import { FLOW_RECORD, PROCESS_OWNER } from '../../flow/flow-contract.gen.js';
 import { BpfError } from '../bpf-error.js';
 import { readBtf, type BtfStruct } from '../btf.js';
@@ -7,6 +8,8 @@ import { readBtf, type BtfStruct } from '../btf.js';
 export interface RecordTranslator {
   /** Octets of a record as it was. */
   readonly recordOctets: number;
+  /** Records are as this version has them. */
+  readonly isSame: boolean;
   /** Whole records in, as many out. What the other version does not know is 0. */
   readonly translate: (records: Buffer) => Buffer;
 }
@@ -49,8 +52,11 @@ export function recordTranslator(btf: Buffer): RecordTranslator {
     }
   }
   const recordOctets = former.size;
+  const owner = structs.get('process_owner');
+  const isSame = isDeepStrictEqual(former, FLOW_RECORD) && isDeepStrictEqual(owner, PROCESS_OWNER);
   return {
     recordOctets,
+    isSame,
     translate: (records) => {
       const count = records.length / recordOctets;
       const translated = Buffer.alloc(count * FLOW_RECORD.size);
