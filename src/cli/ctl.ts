@@ -37,7 +37,7 @@ Commands:
   reload         look for interfaces and look up collectors' names again, and send templates
   debug+         tell more: from level 1 each sweep, from level 2 each collector too
   debug-         tell less
-  shutdown       export every flow and end
+  shutdown       export every flow and end (with --state: leave them to the next start)
   exit           end at once; flows that are not exported are lost
 
 Without -c: ${CONTROL_PATHS.join(', else ')}.
